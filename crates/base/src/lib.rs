@@ -5,6 +5,7 @@
 pub mod addresses;
 pub mod auth;
 pub mod clock;
+pub mod deadline;
 pub mod entries;
 pub mod expiring_map;
 pub mod ids;

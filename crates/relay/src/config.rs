@@ -30,7 +30,7 @@ pub struct Config {
     /// The longest time for which datagrams may be coalesced, where tens of thousands arrive in a
     /// second.
     pub gather: Duration,
-    /// The settings of the core.
+    /// The settings of the engines.
     pub turn: turn::Config,
     /// The checks of the credentials of clients.
     pub auth: TurnAuth,

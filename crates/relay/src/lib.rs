@@ -1,8 +1,8 @@
 //! The data plane: one worker per CPU core, each with its own sockets and its own allocations,
-//! driving the protocol core in [`callbox_turn`].
+//! driving the engine of [`callbox_turn`].
 //!
 //! A worker is one OS thread around one `epoll` (kqueue, IOCP): it reads what is ready into the
-//! slots of its one buffer, asks the core for the destination of each datagram, and sends the
+//! slots of its one buffer, asks the engine for the destination of each datagram, and sends the
 //! datagrams from their slots. On that path there is no lock, no heap allocation and no log line.
 //! With several workers each listener is bound once for each of them (`SO_REUSEPORT`), and the
 //! kernel always delivers a client's datagrams to the same one.
@@ -60,5 +60,5 @@ pub use self::{
     worker_handle::Closing,
 };
 
-/// The handler of the core's events, which every worker calls.
+/// The handler of the engines' events, which every worker calls.
 pub type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;

@@ -15,7 +15,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const KINDS: usize = 7;
 
 /// The sources that are to be read. Readiness is reported only once, so that a source stays here
-/// until it has been read to its end; it is in the list at most once.
+/// until it has been read to its end; it is in the list at most once. A source that is closed may
+/// stay until it is read, which is harmless: nothing can be read from it, nor from one that has its
+/// name by then.
 #[derive(Debug, Default)]
 pub(super) struct ReadyList {
     list: Vec<Source>,
@@ -91,6 +93,23 @@ impl ReadyList {
             self.asleep.clear(until, source);
         }
     }
+
+    /// Releases memory that was used for many sources.
+    pub(crate) fn shrink(&mut self) {
+        self.list.shrink_to_fit();
+        for listed in &mut self.is_listed {
+            shrink(listed, |is_listed| *is_listed);
+        }
+        for until in &mut self.asleep_until {
+            shrink(until, Option::is_some);
+        }
+    }
+}
+
+/// Drops the entries behind the last one that is in use, and their memory.
+fn shrink<T>(entries: &mut Vec<T>, is_used: impl Fn(&T) -> bool) {
+    entries.truncate(entries.iter().rposition(is_used).map_or(0, |last| last + 1));
+    entries.shrink_to_fit();
 }
 
 fn kind_and_index(source: Source) -> (usize, usize) {
@@ -131,6 +150,9 @@ mod tests {
         ready.remove(0);
         assert_eq!([ready.get(0), ready.get(1)], [sources[2], sources[1]]);
         ready.add(sources[0]);
+        assert_eq!(ready.len(), 3);
+        ready.shrink();
+        sources.into_iter().for_each(|source| ready.add(source));
         assert_eq!(ready.len(), 3);
     }
 

@@ -31,7 +31,7 @@ pub(super) enum RingPacket {
     },
 }
 
-/// The reason for the crossing, the packet's class, and the length of its payload.
+/// The kind of the packet, its class, and the length of its payload.
 type Header = (RingPacket, TrafficClass, usize);
 
 /// The sending end of a ring to another worker.
@@ -105,14 +105,14 @@ impl WorkerRings {
         self.push(to, RingPacket::Client { tuple, from: self.index }, class, datagram)
     }
 
-    fn push(&mut self, to: u16, crossing: RingPacket, class: TrafficClass, payload: &[u8]) -> bool {
+    fn push(&mut self, to: u16, packet: RingPacket, class: TrafficClass, payload: &[u8]) -> bool {
         let Some(Some(to)) = self.outgoing.get_mut(usize::from(to)) else { return false };
         // The payload is written first: the reader of a header finds its payload.
         if to.headers.is_full() || to.payloads.push_entire_slice(payload).is_err() {
             return false;
         }
         to.unannounced = true;
-        to.headers.push((crossing, class, payload.len())).is_ok()
+        to.headers.push((packet, class, payload.len())).is_ok()
     }
 
     /// Wakes the workers that something has been sent to.

@@ -15,7 +15,7 @@ impl PasswordAlgorithm {
     /// (RFC 8489 §9.2.4): SHA-256, then MD5, both without parameters.
     pub const OFFER: [u8; 8] = [0, 2, 0, 0, 0, 1, 0, 0];
 
-    /// Reads the value of PASSWORD-ALGORITHM; `None` if it is none that there is.
+    /// Reads the value of PASSWORD-ALGORITHM; `None` for an unknown algorithm.
     ///
     /// The number decides. Both algorithms have no parameters, and clients are about (libjuice)
     /// that leave the field for the parameters' length to chance.

@@ -50,7 +50,7 @@ impl RelayAddresses {
         } else {
             listeners.iter().map(|listener| RelayIp(listener.ip())).collect()
         };
-        // Beside an address that others reach, nobody needs one that only this machine reaches.
+        // Loopback addresses are dropped if another relay address exists.
         if !fixed && relay.iter().any(|ip| !ip.0.is_loopback()) {
             relay.retain(|ip| !ip.0.is_loopback());
         }

@@ -5,10 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use callbox_base::ids::PeerAddr;
+use callbox_base::{deadline::Deadline, ids::PeerAddr};
 use callbox_stun::ChannelNumber;
 
-use super::sorted_map::SortedMap;
+use super::{
+    AllocationId,
+    sorted_map::SortedMap,
+    timers::{Timer, Timers},
+};
 
 /// The time for which ChannelBind binds a channel, and opens its peer's address: "Channel bindings
 /// last for 10 minutes unless refreshed" (RFC 8656 §12).
@@ -20,7 +24,15 @@ pub(super) struct Channel {
     pub peer: PeerAddr,
     /// The address to which datagrams for the peer are sent.
     pub wire: SocketAddr,
-    pub expires: Instant,
+    due: Deadline,
+}
+
+impl Channel {
+    /// Returns the time at which the binding ends.
+    #[cfg(test)]
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        self.due.time()
+    }
 }
 
 /// The channels of one allocation: a channel has one peer, and a peer one channel.
@@ -46,15 +58,31 @@ impl Channels {
         self.by_number.len()
     }
 
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ChannelNumber, &Channel)> {
         self.by_number.iter().map(|(number, channel)| (*number, channel))
     }
 
-    /// Binds a channel to a peer, or refreshes the binding. Neither may be bound to another one.
-    /// Returns the time at which the binding ended before.
-    pub(crate) fn bind(&mut self, number: ChannelNumber, channel: Channel) -> Option<Instant> {
-        self.by_peer.insert(channel.peer, number);
-        self.by_number.insert(number, channel).map(|before| before.expires)
+    /// Binds a channel of the allocation under `id` to a peer until `expires`, or refreshes the
+    /// binding. Neither may be bound to another one.
+    pub(crate) fn bind(
+        &mut self,
+        (id, number): (AllocationId, ChannelNumber),
+        (peer, wire): (PeerAddr, SocketAddr),
+        expires: Instant,
+        timers: &mut Timers,
+    ) {
+        let mut due = self.get(number).map(|before| before.due).unwrap_or_default();
+        due.set(expires, timers, Timer::Channel(id, number));
+        self.by_peer.insert(peer, number);
+        self.by_number.insert(number, Channel { peer, wire, due });
+    }
+
+    /// Stops the timers, as the allocation under `id` is closed.
+    pub(crate) fn stop_timers(&mut self, id: AllocationId, timers: &mut Timers) {
+        for (number, channel) in self.by_number.iter_mut() {
+            channel.due.clear(timers, Timer::Channel(id, *number));
+        }
     }
 
     /// Removes a binding that has expired.

@@ -62,7 +62,7 @@ pub struct Config {
     /// (RFC 8016).
     pub mobility: bool,
     /// True if the driver can send a datagram that no router may fragment
-    /// ([`FromClient::Forward`](crate::FromClient::Forward) with `whole`). If it cannot,
+    /// ([`FromClient::Forward`](crate::FromClient::Forward) with `dont_fragment`). If it cannot,
     /// DONT-FRAGMENT is refused.
     pub dont_fragment: bool,
 }

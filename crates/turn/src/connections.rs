@@ -9,12 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use callbox_base::ids::PeerAddr;
+use callbox_base::{deadline::Deadline, ids::PeerAddr};
 use callbox_stun::TransactionId;
 use rand::Rng;
 use slab::Slab;
 
-use super::{AllocationId, ConnectionId, StreamId};
+use super::{
+    AllocationId, ConnectionId, StreamId,
+    timers::{Timer, Timers},
+};
 use crate::auth::LongTermKey;
 
 /// The longest time that a peer may take to be connected to, and a client to bind a connection
@@ -34,7 +37,7 @@ pub(super) struct Connection {
     peer: PeerAddr,
     number: u32,
     state: State,
-    due: Instant,
+    due: Deadline,
 }
 
 /// The state of a connection.
@@ -70,11 +73,6 @@ impl Connection {
         self.number
     }
 
-    /// Returns the time at which it is closed, unless it is bound.
-    pub(crate) fn due(&self) -> Instant {
-        self.due
-    }
-
     /// Returns the request that waits for it, while the system connects.
     pub(crate) fn pending_request(&self) -> Option<ConnectRequest> {
         match self.state {
@@ -96,16 +94,16 @@ impl Connection {
         }
     }
 
-    /// Notes that the connection is made: its client has its time to bind it from `now`. Returns
-    /// the time at which it was due before.
-    pub(crate) fn establish(&mut self, now: Instant) -> Instant {
+    /// Notes that the connection is made: its client has its time to bind it from `now`.
+    pub(crate) fn establish(&mut self, id: ConnectionId, now: Instant, timers: &mut Timers) {
         self.state = State::Unbound;
-        std::mem::replace(&mut self.due, now + PATIENCE)
+        self.due.set(now + PATIENCE, timers, Timer::Connection(id));
     }
 
-    /// Notes the stream that it is spliced with.
-    pub(crate) fn bind(&mut self, stream: StreamId) {
+    /// Notes the stream that it is spliced with; nothing is due from now on.
+    pub(crate) fn bind(&mut self, id: ConnectionId, stream: StreamId, timers: &mut Timers) {
         self.state = State::Bound(stream);
+        self.due.clear(timers, Timer::Connection(id));
     }
 }
 
@@ -146,8 +144,7 @@ impl Connections {
         self.all.iter().map(|(id, _)| ConnectionId(id as u32)).collect()
     }
 
-    /// Adds a connection, with a number that cannot be guessed. Returns its name, and the time at
-    /// which it is due.
+    /// Adds a connection, with a number that cannot be guessed. Returns its name.
     pub(crate) fn insert(
         &mut self,
         rng: &mut impl Rng,
@@ -155,7 +152,8 @@ impl Connections {
         allocation: AllocationId,
         peer: PeerAddr,
         state: State,
-    ) -> (ConnectionId, Instant) {
+        timers: &mut Timers,
+    ) -> ConnectionId {
         let number = loop {
             let random = rng.random::<u32>() >> WORKER_BITS;
             let number = u32::from(self.worker) << (u32::BITS - WORKER_BITS) | random;
@@ -163,16 +161,19 @@ impl Connections {
                 break number;
             }
         };
-        let due = now + PATIENCE;
-        let connection = Connection { allocation, peer, number, state, due };
-        let id = ConnectionId(self.all.insert(connection) as u32);
+        let entry = self.all.vacant_entry();
+        let id = ConnectionId(entry.key() as u32);
+        let mut due = Deadline::default();
+        due.set(now + PATIENCE, timers, Timer::Connection(id));
+        entry.insert(Connection { allocation, peer, number, state, due });
         self.by_number.insert(number, id);
-        (id, due)
+        id
     }
 
     /// Removes a connection that is closed.
-    pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
-        let connection = self.all.try_remove(id.0 as usize)?;
+    pub(crate) fn remove(&mut self, id: ConnectionId, timers: &mut Timers) -> Option<Connection> {
+        let mut connection = self.all.try_remove(id.0 as usize)?;
+        connection.due.clear(timers, Timer::Connection(id));
         self.by_number.remove(&connection.number);
         Some(connection)
     }

@@ -1,4 +1,4 @@
-//! The end of an allocation, for whoever wants to know why one is gone.
+//! Summary of an ended allocation, for logs.
 
 use std::{fmt, sync::Arc, time::Instant};
 

@@ -186,7 +186,7 @@
 //! client_sends(now, &mut engine, &mut network, &permission);
 //! let indication = message(send, &[&to_peer, &data], None);
 //! let (verdict, payload) = client_sends(now, &mut engine, &mut network, &indication);
-//! assert_eq!(verdict, FromClient::Forward { allocation, to: peer, whole: false });
+//! assert_eq!(verdict, FromClient::Forward { allocation, to: peer, dont_fragment: false });
 //! assert_eq!(payload, b"ping");
 //!
 //! // The peer's answer has come to the allocation's socket: it goes to the client, in a Data indication.
@@ -270,6 +270,40 @@
 //! given. The driver bounds the number of streams, and the time for which one may be silent;
 //! [`Engine::is_in_use`] says which ones serve for something.
 //!
+//! **TCP allocations** (RFC 6062)
+//!
+//! - [`Output::ListenRelay`] asks for a listener. Tell each connection that it accepts to
+//!   [`Engine::peer_connected`]; close the connection at once if that returns `None`.
+//! - [`Output::Connect`] asks for a connection from the listener's address; tell its outcome to
+//!   [`Engine::connected`].
+//! - Leave the peer's bytes in the socket until [`Output::Splice`] joins the connection with a
+//!   stream of the client. From then on bytes pass unchanged in both directions, behind the
+//!   messages that the stream was sent before, and are not given to the engine.
+//! - Before reading in a direction, ask [`Engine::connection_free_at`], and wait until the time
+//!   that it returns. After relaying bytes, count them with [`Engine::relayed_by_connection`].
+//! - Call [`Engine::close_connection`] when the peer has closed the connection, and
+//!   [`Engine::stream_closed`] when the client has. [`Output::CloseConnection`] closes the
+//!   connection, and the stream if it names one.
+//!
+//! **ICMP errors**
+//!
+//! If [`Output::OpenRelay`] has `errors` set, its client is told of ICMP errors: have the system
+//! report those of the socket, as far as it can, and hand each one to [`Engine::handle_icmp`] with
+//! the destination of the datagram that met with it. The engine ignores those of other allocations.
+//!
+//! **Clients that move** (RFC 8016, [`Config::mobility`])
+//!
+//! A client that has moved sends a Refresh with its ticket from its new address, which may come to
+//! another engine. [`Engine::worker_for`] names the one that has the allocation; hand it the
+//! request, and from then on all datagrams of this five-tuple, if [`Engine::has_allocation`]
+//! returns true for it there. [`Output::Forget`] ends this: the client is no longer at that
+//! address.
+//!
+//! **Memory**
+//!
+//! [`Output::ReleaseMemory`] comes when most of many allocations are closed. A driver may shrink
+//! its own tables then, and give free memory back to the system; it may as well ignore it.
+//!
 //! # Threads
 //!
 //! An [`Engine`] belongs to one thread at a time, and is `Send`. [`Common`] is cheap to clone,
@@ -316,13 +350,15 @@
 //! | `engine/` | the engine: public methods in `mod`, and one file for each method of TURN and for each other subject that needs several parts |
 //! | `engine/routes` | the data path |
 //! | `allocations`, `connections`, `streams`, `mobility`, `timers`, `output` | the parts of an engine, which own their state |
-//! | `allocation`, `permissions`, `channels`, `opening` | one allocation, open or being opened |
+//! | `allocations::allocation`, `allocations::opening`, `permissions`, `channels` | one allocation, open or being opened |
 //! | `ids`, `five_tuple`, `transport`, `verdict` | names, and verdicts on packets |
 //! | `auth` | credentials, nonces, access tokens |
-//! | `common`, `shared`, `quotas`, `relay_ports`, `refusals`, `relayed` | the state that engines share |
+//! | `config` | the settings |
+//! | `common`, `shared`, `quotas`, `relay_ports`, `ports`, `refusals`, `revocation`, `relayed` | the state that engines share |
 //! | `peer_policy`, `own_addresses`, `special_ranges`, `addresses`, `machine` | the peers that may be reached |
 //! | `signaled_policy` | the addresses that the sides of calls have announced |
 //! | `limits`, `meter`, `rate`, `reply_limit` | bandwidth, packets and answers a second |
+//! | `sorted_map` | the map of permissions and channels |
 //! | `discovery` | NAT behaviour discovery |
 //! | `metrics`, `drop_reason`, `stream_end`, `ended` | counters, and the ends of allocations |
 #![forbid(unsafe_code)]
@@ -330,7 +366,6 @@
 pub mod auth;
 
 mod addresses;
-mod allocation;
 mod allocations;
 mod channels;
 mod common;
@@ -347,7 +382,6 @@ mod machine;
 mod meter;
 mod metrics;
 mod mobility;
-mod opening;
 mod output;
 mod own_addresses;
 mod peer_policy;

@@ -179,8 +179,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes whenever: of neither bytes nor packets does more pass, from any moment to
-        /// any other, than the rate gives in that time, and one second's worth besides.
+        /// In any interval, neither more bytes nor more packets pass than the rate allows for it,
+        /// plus those of one second.
         #[test]
         fn both_rates_hold(
             byte_rate in 0u64..1_000_000,

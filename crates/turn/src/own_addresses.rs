@@ -1,6 +1,6 @@
-//! The server's own addresses as peers. Own is whatever the machine has now and whatever leads to
-//! it, by each of its names; of all that, peers are the open relayed ports alone, so that two
-//! clients of one server can talk and nothing else that runs here is within reach.
+//! The server's own addresses as peers. Own addresses are those of the machine and those translated
+//! to them. Only ports of open allocations on them are permitted peers, so that two clients of one
+//! server can talk and nothing else that runs here is within reach.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -47,9 +47,8 @@ impl PeerPolicy {
         }
     }
 
-    /// Returns true if a loopback address is opened by a network of loopback addresses alone.
-    /// Whoever names one can mean this machine only; a larger network that has them in it speaks of
-    /// others.
+    /// Returns true if a loopback address is opened. Only a network of loopback addresses opens
+    /// this machine; a larger network that contains them does not.
     pub(super) fn opens_loopback(&self, ip: IpAddr) -> bool {
         const V4: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8));
         const V6: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128));

@@ -6,7 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::sorted_map::SortedMap;
+use callbox_base::deadline::Deadline;
+
+use super::{
+    AllocationId,
+    sorted_map::SortedMap,
+    timers::{Timer, Timers},
+};
 
 /// The time for which CreatePermission opens an address: "The Permission Lifetime MUST be 300
 /// seconds" (RFC 8656 §9).
@@ -15,7 +21,7 @@ pub(super) const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
 /// A permission for one address.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Permission {
-    expires: Instant,
+    due: Deadline,
     /// True if it is one of the server's own addresses as things are now: of its ports, those of
     /// open allocations may be reached.
     is_own: bool,
@@ -34,8 +40,9 @@ impl Permission {
     }
 
     /// Returns the time at which it ends.
-    pub(crate) fn expires(&self) -> Instant {
-        self.expires
+    #[cfg(test)]
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        self.due.time()
     }
 }
 
@@ -57,29 +64,32 @@ impl Permissions {
         self.0.len()
     }
 
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (IpAddr, &Permission)> {
         self.0.iter().map(|(ip, permission)| (*ip, permission))
     }
 
-    /// Installs or refreshes a permission: it lasts until `expires`, and never shorter than it did,
-    /// since a channel to the address may need it for longer. Returns the times at which it ended
-    /// before, if there was one, and at which it ends now.
+    /// Installs or refreshes a permission of the allocation under `id`: it lasts until `expires`,
+    /// and never shorter than it did, since a channel to the address may need it for longer.
     pub(crate) fn install(
         &mut self,
-        ip: IpAddr,
+        (id, ip): (AllocationId, IpAddr),
         expires: Instant,
         is_own: bool,
         is_unannounced: bool,
-    ) -> (Option<Instant>, Instant) {
-        let before = self.0.get(&ip).copied();
-        let permission = Permission {
-            expires: before.map_or(expires, |before| before.expires.max(expires)),
-            is_own,
-            is_unannounced,
-            last_icmp: before.map_or(0, |before| before.last_icmp),
-        };
-        self.0.insert(ip, permission);
-        (before.map(|before| before.expires), permission.expires)
+        timers: &mut Timers,
+    ) {
+        let (mut due, last_icmp) =
+            self.get(ip).map_or((Deadline::default(), 0), |before| (before.due, before.last_icmp));
+        due.extend(expires, timers, Timer::Permission(id, ip));
+        self.0.insert(ip, Permission { due, is_own, is_unannounced, last_icmp });
+    }
+
+    /// Stops the timers, as the allocation under `id` is closed.
+    pub(crate) fn stop_timers(&mut self, id: AllocationId, timers: &mut Timers) {
+        for (ip, permission) in self.0.iter_mut() {
+            permission.due.clear(timers, Timer::Permission(id, *ip));
+        }
     }
 
     /// Removes a permission that has expired.

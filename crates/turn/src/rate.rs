@@ -156,9 +156,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes whenever: from any moment to any other no more passes than the rate gives
-        /// in that time, and one second's worth besides; and whoever always has something to send
-        /// gets no less than the rate.
+        /// In any interval, no more passes than the rate allows for it, plus that of one second; a
+        /// sender that always has something to send gets no less than the rate.
         #[test]
         fn the_rate_holds(
             rate in prop_oneof![1u64..100, 1_000u64..10_000_000, 1u64 << 30..1 << 40],

@@ -22,7 +22,7 @@ pub(super) struct Refusals {
     ended: Revocations<CallId>,
     /// The users who have left a call that goes on.
     left: Revocations<(CallId, Arc<str>)>,
-    /// The users who were kicked and have not been let in again.
+    /// The users who were kicked and have not been readmitted.
     kicked: Revocations<Arc<str>>,
     /// The end of the last credentials that were made for a user before a kick, by their purpose.
     revoked: Revocations<(Arc<str>, Purpose)>,

@@ -177,7 +177,7 @@ impl Shared {
     }
 
     /// Refuses the credentials of one user of a call that goes on until `until` (seconds since
-    /// 1970), unless the user is let in again.
+    /// 1970), unless the user is readmitted.
     pub(crate) fn revoke_user(&self, call: CallId, user: &str, until: u64, now: u64) {
         self.state().refusals.revoke_user(call, user, until, now);
     }
@@ -189,7 +189,7 @@ impl Shared {
 
     /// Refuses the credentials that were made for a user until now and live for `ttl`: those that
     /// are for no call, and with `ban` also those for calls. With `ban`, every other one of the
-    /// user is refused for so long, too, unless the user is let in again. Returns true if the user
+    /// user is refused for so long, too, unless the user is readmitted. Returns true if the user
     /// has allocations.
     #[must_use]
     pub(crate) fn kick(&self, now: Now, user: &str, ttl: Duration, ban: Option<Duration>) -> bool {
@@ -199,7 +199,7 @@ impl Shared {
         state.quotas.has_any(&user)
     }
 
-    /// Lets in a user who was kicked, with new credentials.
+    /// Readmits a user who was kicked, with new credentials.
     pub(crate) fn lift_kick(&self, user: &str) {
         self.state().refusals.lift_kick(user);
     }

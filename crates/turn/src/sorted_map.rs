@@ -45,6 +45,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.entries.len()
     }
 
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(K, V)> {
         self.entries.iter()
     }

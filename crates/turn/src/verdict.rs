@@ -14,7 +14,7 @@ pub enum FromClient {
         /// The peer's address.
         to: SocketAddr,
         /// True if no router may fragment the datagram (DONT-FRAGMENT).
-        whole: bool,
+        dont_fragment: bool,
     },
     /// The packet is now the payload, and its peer an allocation of this server: hand it to
     /// [`Engine::handle_relayed`](crate::Engine::handle_relayed) of its worker.

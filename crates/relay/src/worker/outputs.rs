@@ -42,7 +42,10 @@ pub(super) fn execute(worker: &mut Worker, now: Now) {
                 worker.log.wrong_credentials(now, client, user.as_deref(), reason);
             }
             Output::Forget { tuple } => forwarding::stop(worker, tuple),
-            Output::ReleaseMemory => worker.relays.shrink(),
+            Output::ReleaseMemory => {
+                worker.relays.shrink();
+                worker.ready.shrink();
+            }
             Output::Event(event) => (worker.on_event)(event),
         }
     }

@@ -145,10 +145,10 @@ pub(super) fn route_client(
 ) {
     let mut packet = worker.batches.packet(range);
     match worker.engine.handle_client(now, tuple, &mut packet) {
-        FromClient::Forward { allocation, to, whole } => {
+        FromClient::Forward { allocation, to, dont_fragment } => {
             let range = packet.range();
             worker.coalescing.add_packet();
-            if whole {
+            if dont_fragment {
                 return dont_fragment::send(worker, now, allocation, to, class, range);
             }
             let Some(relay) = worker.relays.get_mut(allocation) else { return };

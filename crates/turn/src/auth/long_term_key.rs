@@ -1,4 +1,4 @@
-//! The keys of long-term credentials: what a username, a realm and a password come to.
+//! Keys derived from username, realm and password.
 
 use std::fmt;
 

@@ -80,7 +80,7 @@ impl Nonces {
         client: ClientAddr,
         nonce: &[u8],
     ) -> Result<(), NonceError> {
-        // Without the cookie, or with another, somebody has meddled with the challenge.
+        // A missing or different cookie means that the challenge was modified.
         let own = nonce.strip_prefix(self.cookie.as_bytes()).ok_or(NonceError::Foreign)?;
         let mut bytes = [0; TIME + TAG];
         match BASE64_URL_SAFE_NO_PAD.decode_slice(own, &mut bytes) {

@@ -11,10 +11,9 @@ const FEATURES: usize = 4;
 
 /// The STUN Security Features (RFC 8489 §18.1), 24 bits of which two are assigned.
 ///
-/// Readings differ on the end at which bit 0 stands: it is the leftmost bit in the RFC and in the
-/// examples of RFC 8656, and the rightmost in the verified erratum 6290 and in Appendix B.1.
-/// Clients of both readings are about, so each bit is written at both ends and read from either; to
-/// the other reading it is one of those that are not assigned.
+/// Bit 0 is the leftmost bit in the RFC and in the examples of RFC 8656, and the rightmost in the
+/// verified erratum 6290 and in Appendix B.1. Clients implement either order, so each bit is
+/// written at both ends and read from either; in the other order it is an unassigned bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct SecurityFeatures {
     /// Bit 0: there are PASSWORD-ALGORITHMS beside the nonce.

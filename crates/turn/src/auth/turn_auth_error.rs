@@ -50,7 +50,7 @@ pub enum WrongCredentials {
     Password,
     /// Their time is over.
     Expired,
-    /// Their call is over, or their user has been put out of it.
+    /// Their call is over, or their user has been removed from it.
     Revoked,
 }
 

@@ -6,9 +6,9 @@ use callbox_base::{clock::Now, ids::CallId};
 
 use super::LongTermKey;
 
-/// The user of everybody whom an access token lets in. The name on the wire is the key's, which
-/// changes in mid-allocation when the authorization server takes a new one (RFC 7635 §4); and no
-/// other user has a name like this.
+/// The user of everybody who is authenticated by an access token. The name on the wire is the
+/// key's, which changes in mid-allocation when the authorization server takes a new one (RFC 7635
+/// §4); and no other user has a name like this.
 pub(super) const BY_TOKEN: &str = "\0access token";
 
 /// The sender of a request, with credentials that were found to be right.

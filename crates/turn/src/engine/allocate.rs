@@ -7,8 +7,8 @@ use callbox_stun::{ErrorCode, Family, Request, ResponseBuilder};
 use super::{Engine, answers, dual_stack, mobility, opening};
 use crate::{
     AllocationId, FiveTuple, OpenError, Via,
+    allocations::{AllocateRequest, Opening, SecondFamily, Wanted},
     auth::{TurnIdentity, WrongCredentials},
-    opening::{Opening, SecondFamily, Wanted},
     relay_ports::Taken,
     transport::Transport,
 };
@@ -34,25 +34,22 @@ pub(super) fn handle(
     }
     let attributes = &request.attributes;
     let lifetime = opening::lifetime(&engine.common, now, &identity, attributes.lifetime);
-    let id = engine.allocations.insert(Opening {
+    let request = AllocateRequest {
         tuple,
         identity,
         transaction: request.transaction,
         fingerprint: request.fingerprint,
         lifetime,
+        transport,
         wanted: match (attributes.reservation_token, attributes.even_port) {
             (Some(_), _) => Wanted::Reserved,
             (None, Some(even)) => Wanted::Even(even),
             (None, None) => Wanted::Any,
         },
-        taken,
-        transport,
-        attempts: 1,
         hears_icmp: attributes.dont_fragment || attributes.additional_family.is_some(),
         mobile,
-        abandoned: false,
-        second_family,
-    });
+    };
+    let id = engine.allocations.insert(Opening::new(request, taken, second_family));
     opening::open_socket(engine, id);
     Ok(None)
 }
@@ -66,13 +63,13 @@ fn repeat_answer(
     request: &Request<'_>,
 ) -> Result<Option<ResponseBuilder>, ErrorCode> {
     if let Some(opening) = engine.allocations.opening(id)
-        && opening.transaction == request.transaction
+        && opening.request().transaction == request.transaction
     {
         return Ok(None);
     }
     let allocation = engine.allocations.open_ref(id)?;
-    if allocation.transaction != request.transaction
-        || allocation.owner.username != identity.username
+    if allocation.transaction() != request.transaction
+        || allocation.owner().username != identity.username
     {
         return Err(ErrorCode::AllocationMismatch);
     }
@@ -171,7 +168,7 @@ pub(super) fn relay_opened(
     };
     let outcome = match result {
         Err(OpenError::AddressInUse) if opening.may_try_another() => {
-            let (taken, even) = (opening.taken, opening.wanted.even());
+            let (taken, even) = (opening.taken(), opening.request().wanted.even());
             match engine.common.shared.exchange(&mut engine.rng, taken, even) {
                 Some(other) => {
                     opening.try_port(other);
@@ -184,7 +181,7 @@ pub(super) fn relay_opened(
         Err(_) => Err(ErrorCode::InsufficientCapacity),
         Ok(()) => Ok(()),
     };
-    match (opening.second_family, outcome) {
+    match (opening.second_family(), outcome) {
         (SecondFamily::V6, outcome) => dual_stack::open_v6(engine, now, id, outcome),
         (SecondFamily::Opened(first), Ok(())) => opening::settle(engine, now, first, Some(id)),
         (SecondFamily::Opened(first), Err(code)) => {

@@ -13,8 +13,8 @@ use crate::{DropReason, FiveTuple, FromClient, Via};
 const MAX_PADDING: u16 = 1500;
 
 /// Answers with the address that the request came from. Anyone may ask, as often as they like: the
-/// answer is hardly larger than the question. What makes it go elsewhere, or grow, counts like an
-/// answer to somebody unknown, of which each address gets so many a second.
+/// answer is hardly larger than the request. A request for an answer to another address, or for a
+/// larger one, counts against the error answers that an address is sent in a second.
 pub(super) fn handle(
     engine: &mut Engine,
     now: Now,

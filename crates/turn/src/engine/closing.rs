@@ -3,26 +3,26 @@
 use callbox_base::ids::CallId;
 
 use super::{Engine, connections, mobility};
-use crate::{AllocationId, EndReason, Ended, Event, Output, allocation::Allocation};
+use crate::{AllocationId, EndReason, Event, Output, allocations::Allocation};
 
 /// Closes an open allocation and forgets all that was bound to it; of a dual one, this address. One
 /// that is being opened stays until it is.
 pub(super) fn close(engine: &mut Engine, id: AllocationId, reason: EndReason) {
     let Some(allocation) = engine.allocations.get(id) else { return };
-    for connection in allocation.connections.clone() {
+    for connection in allocation.connections().to_vec() {
         connections::close(engine, connection);
     }
-    let Some(allocation) = engine.allocations.remove(id) else { return };
-    if allocation.twin.is_none() && engine.common.is_mobile() {
+    let Some(mut allocation) = engine.allocations.remove(id) else { return };
+    if allocation.twin().is_none() && engine.common.is_mobile() {
         // Another worker may be sending on what comes from there.
-        engine.outputs.push(Output::Forget { tuple: allocation.tuple });
+        engine.outputs.push(Output::Forget { tuple: allocation.tuple() });
     }
-    if let Some(number) = allocation.mobility {
-        mobility::end(engine, number, allocation.twin);
+    if let Some(number) = allocation.mobility() {
+        mobility::end(engine, number, allocation.twin());
     }
-    engine.timers.stop_all_of(id, &allocation);
-    engine.common.relayed.close(allocation.ip, allocation.port);
-    engine.common.shared.release(&allocation.owner.user, allocation.ip, allocation.port);
+    allocation.stop_timers(id, &mut engine.timers);
+    engine.common.relayed.close(allocation.ip(), allocation.port());
+    engine.common.shared.release(&allocation.owner().user, allocation.ip(), allocation.port());
     engine.metrics.allocation_closed();
     engine.outputs.push(Output::CloseRelay { allocation: id });
     tell_end(engine, *allocation, reason);
@@ -34,10 +34,9 @@ pub(super) fn close(engine: &mut Engine, id: AllocationId, reason: EndReason) {
 
 /// Tells the log of the end of an allocation, and its call if it was the last address.
 fn tell_end(engine: &mut Engine, allocation: Allocation, reason: EndReason) {
-    let Allocation { owner, tuple, relayed, opened, usage, twin, .. } = allocation;
-    let call = owner.call;
-    let ended =
-        Ended { user: owner.user, call, tuple, relayed, opened, usage: usage.clone(), reason };
+    let twin = allocation.twin();
+    let ended = allocation.into_ended(reason);
+    let (call, usage) = (ended.call, ended.usage.clone());
     engine.outputs.push(Output::Ended(Box::new(ended)));
     if let Some(call) = call
         && twin.is_none()
@@ -49,7 +48,7 @@ fn tell_end(engine: &mut Engine, allocation: Allocation, reason: EndReason) {
 
 /// Closes both addresses of a dual allocation, or the one that there is.
 pub(super) fn close_whole(engine: &mut Engine, id: AllocationId, reason: EndReason) {
-    let twin = engine.allocations.get(id).and_then(|allocation| allocation.twin);
+    let twin = engine.allocations.get(id).and_then(|allocation| allocation.twin());
     close(engine, id, reason);
     if let Some(twin) = twin {
         close(engine, twin, reason);
@@ -66,7 +65,7 @@ pub(super) fn end_call(engine: &mut Engine, call: CallId) {
 /// Closes every allocation that a user has for a call.
 pub(super) fn revoke_user(engine: &mut Engine, call: CallId, user: &str) {
     for id in engine.allocations.of_call(call).to_vec() {
-        if engine.allocations.get(id).is_some_and(|allocation| &*allocation.owner.user == user) {
+        if engine.allocations.get(id).is_some_and(|allocation| &*allocation.owner().user == user) {
             close(engine, id, EndReason::Revoked);
         }
     }
@@ -76,8 +75,8 @@ pub(super) fn revoke_user(engine: &mut Engine, call: CallId, user: &str) {
 /// of these. Returns their number.
 pub(super) fn kick(engine: &mut Engine, user: &str, calls: Option<&[CallId]>) -> usize {
     let is_meant = |allocation: &Allocation| {
-        let is_in = |calls: &[CallId]| allocation.owner.call.is_none_or(|c| calls.contains(&c));
-        *allocation.owner.user == *user && calls.is_none_or(is_in)
+        let is_in = |calls: &[CallId]| allocation.owner().call.is_none_or(|c| calls.contains(&c));
+        *allocation.owner().user == *user && calls.is_none_or(is_in)
     };
     let meant = engine.allocations.iter().filter(|(_, allocation)| is_meant(allocation));
     let meant: Vec<_> = meant.map(|(id, _)| id).collect();

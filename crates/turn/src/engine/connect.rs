@@ -8,7 +8,6 @@ use crate::{
     AllocationId, ConnectionId, Output,
     auth::LongTermKey,
     connections::{ConnectRequest, State},
-    timers::Timer,
     transport::Transport,
 };
 
@@ -22,15 +21,15 @@ pub(super) fn handle(
 ) -> Result<(), ErrorCode> {
     let peer = PeerAddr(request.attributes.peer.ok_or(ErrorCode::BadRequest)?);
     let allocation = engine.allocations.open_ref(id)?;
-    if allocation.transport != Transport::Tcp {
+    if allocation.transport() != Transport::Tcp {
         return Err(ErrorCode::AllocationMismatch);
     }
     if Family::of(peer.0) != allocation.family() {
         return Err(ErrorCode::PeerAddressFamilyMismatch);
     }
-    let to = engine.common.check_peer(&allocation.owner, peer, Transport::Tcp)?;
+    let to = engine.common.check_peer(allocation.owner(), peer, Transport::Tcp)?;
     let from = allocation.local();
-    let mut others = allocation.connections.iter().filter_map(|c| engine.connections.get(*c));
+    let mut others = allocation.connections().iter().filter_map(|c| engine.connections.get(*c));
     if others.any(|other| other.peer() == peer) {
         return Err(ErrorCode::ConnectionAlreadyExists);
     }
@@ -50,12 +49,11 @@ pub(super) fn connected(engine: &mut Engine, now: Now, id: ConnectionId, made: b
         return;
     }
     // The client has 30 seconds from when it is told.
-    let before = connection.establish(now.instant);
-    engine.timers.renew(Some(before), connection.due(), Timer::Connection(id));
+    connection.establish(id, now.instant, &mut engine.timers);
     let Some(allocation) = engine.allocations.get(connection.allocation()) else { return };
     let ConnectRequest { transaction, fingerprint, key } = request;
     let response = ResponseBuilder::success_to(Method::Connect, transaction, fingerprint);
     let bytes = response.connection_id(connection.number()).finish(Some(key.expose()));
-    let to = allocation.tuple;
+    let to = allocation.tuple();
     answers::send(engine, to, Method::Connect, Ok(()), bytes);
 }

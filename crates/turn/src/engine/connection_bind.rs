@@ -3,7 +3,7 @@
 use callbox_stun::{ErrorCode, Method, Request, ResponseBuilder};
 
 use super::{Engine, answers};
-use crate::{FiveTuple, Output, Via, auth::TurnIdentity, connections::Connection, timers::Timer};
+use crate::{FiveTuple, Output, Via, auth::TurnIdentity, connections::Connection};
 
 /// Binds the stream that the request came by. It is answered here: the answer is the last message
 /// on the stream, and what the peer has sent follows it.
@@ -23,8 +23,8 @@ pub(super) fn handle(
     if engine.is_in_use(tuple) || !may_bind(engine, connection, identity) {
         return Err(ErrorCode::BadRequest);
     }
-    engine.timers.stop(connection.due(), Timer::Connection(id));
-    engine.connections.get_mut(id).ok_or(ErrorCode::BadRequest)?.bind(stream);
+    let connection = engine.connections.get_mut(id).ok_or(ErrorCode::BadRequest)?;
+    connection.bind(id, stream, &mut engine.timers);
     engine.streams.set_connection(stream, Some(id));
     let response = ResponseBuilder::success(request).finish(Some(identity.key.expose()));
     answers::send(engine, tuple, Method::ConnectionBind, Ok(()), response);
@@ -36,5 +36,5 @@ pub(super) fn handle(
 fn may_bind(engine: &Engine, connection: &Connection, identity: &TurnIdentity) -> bool {
     let allocation = engine.allocations.get(connection.allocation());
     connection.is_unbound()
-        && allocation.is_some_and(|allocation| allocation.owner.username == identity.username)
+        && allocation.is_some_and(|allocation| allocation.owner().username == identity.username)
 }

@@ -10,7 +10,6 @@ use super::{Engine, answers};
 use crate::{
     AllocationId, ConnectionId, Direction, Output,
     connections::{ConnectRequest, State},
-    timers::Timer,
     transport::Transport,
 };
 
@@ -28,14 +27,13 @@ pub(super) fn add(
     let Engine { common, allocations, connections, timers, rng, metrics, .. } = engine;
     let allocation = allocations.open_mut(id)?;
     // Each is a socket, as a channel's peer may be one's only peer.
-    if allocation.connections.len() >= common.config.max_channels {
+    if allocation.connections().len() >= common.config.max_channels {
         return Err(ErrorCode::InsufficientCapacity);
     }
-    common.shared.take_connection(&allocation.owner.user)?;
+    common.shared.take_connection(&allocation.owner().user)?;
     metrics.connection_opened();
-    let (connection, due) = connections.insert(rng, now.instant, id, peer, state);
-    allocation.connections.push(connection);
-    timers.start(due, Timer::Connection(connection));
+    let connection = connections.insert(rng, now.instant, id, peer, state, timers);
+    allocation.add_connection(connection);
     Ok(connection)
 }
 
@@ -50,14 +48,14 @@ pub(super) fn accept(
     let common = &engine.common;
     let peer = common.addresses.from_wire(source);
     let allocation = engine.allocations.get(id)?;
-    let permission = allocation.permissions.get(peer.0.ip())?;
+    let permission = allocation.permissions().get(peer.0.ip())?;
     // Of our own addresses only relayed ones are peers, here as everywhere.
-    if allocation.transport != Transport::Tcp
+    if allocation.transport() != Transport::Tcp
         || permission.is_for_relayed() && !common.relayed.contains(source, Transport::Tcp)
     {
         return None;
     }
-    let to = allocation.tuple;
+    let to = allocation.tuple();
     let connection = add(engine, now, id, peer, State::Unbound).ok()?;
     let number = engine.connections.get(connection)?.number();
     let transaction = TransactionId(engine.rng.random());
@@ -76,14 +74,14 @@ pub(super) fn count_relayed(
 ) {
     let Some(connection) = engine.connections.get(id) else { return };
     let Some(allocation) = engine.allocations.get(connection.allocation()) else { return };
-    allocation.limits.charge(direction, now.instant, bytes);
+    allocation.limits().charge(direction, now.instant, bytes);
     match direction {
         Direction::Up => {
-            allocation.usage.add_up(bytes);
+            allocation.usage().add_up(bytes);
             engine.metrics.relayed_up(bytes);
         }
         Direction::Down => {
-            allocation.usage.add_down(bytes);
+            allocation.usage().add_down(bytes);
             engine.metrics.relayed_down(bytes);
         }
     }
@@ -96,7 +94,7 @@ pub(super) fn refuse(engine: &mut Engine, id: ConnectionId, code: ErrorCode) {
         && let Some(allocation) = engine.allocations.get(connection.allocation())
     {
         let ConnectRequest { transaction, fingerprint, key } = request;
-        let to = allocation.tuple;
+        let to = allocation.tuple();
         let response = ResponseBuilder::error_to(Method::Connect, transaction, fingerprint, code);
         let bytes = response.finish(Some(key.expose()));
         answers::send(engine, to, Method::Connect, Err(code), bytes);
@@ -111,13 +109,12 @@ pub(super) fn expire(engine: &mut Engine, id: ConnectionId) {
 
 /// Forgets a connection and has it closed with its stream, unless it is gone already.
 pub(super) fn close(engine: &mut Engine, id: ConnectionId) {
-    let Some(connection) = engine.connections.remove(id) else { return };
+    let Some(connection) = engine.connections.remove(id, &mut engine.timers) else { return };
     if let Ok(allocation) = engine.allocations.open_mut(connection.allocation()) {
-        engine.common.shared.release_connection(&allocation.owner.user);
-        allocation.connections.retain(|other| *other != id);
+        engine.common.shared.release_connection(&allocation.owner().user);
+        allocation.remove_connection(id);
     }
     engine.metrics.connection_closed();
-    engine.timers.stop(connection.due(), Timer::Connection(id));
     let stream = connection.stream();
     if let Some(stream) = stream {
         engine.streams.set_connection(stream, None);

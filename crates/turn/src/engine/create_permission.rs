@@ -6,7 +6,7 @@ use callbox_base::clock::Now;
 use callbox_stun::{ErrorCode, Family, Request, ResponseBuilder};
 
 use super::Engine;
-use crate::{AllocationId, permissions::PERMISSION_LIFETIME, timers::Timer};
+use crate::{AllocationId, permissions::PERMISSION_LIFETIME};
 
 /// Installs or refreshes a permission for every address of the request, all or none.
 pub(super) fn handle(
@@ -17,7 +17,7 @@ pub(super) fn handle(
 ) -> Result<ResponseBuilder, ErrorCode> {
     let Engine { common, allocations, .. } = engine;
     let max = common.config.max_permissions;
-    let has: usize = allocations.with_twin(id).map(|part| part.permissions.len()).sum();
+    let has: usize = allocations.with_twin(id).map(|part| part.permissions().len()).sum();
     let mut any = false;
     let mut fresh = Vec::new();
     for peer in request.peers() {
@@ -25,8 +25,8 @@ pub(super) fn handle(
         let part = allocations.of_family(id, Family::of(peer))?;
         let allocation = allocations.open_ref(part)?;
         let ip = peer.ip();
-        common.check_permission(&allocation.owner, ip)?;
-        if !allocation.permissions.contains(ip) && !fresh.contains(&ip) {
+        common.check_permission(allocation.owner(), ip)?;
+        if !allocation.permissions().contains(ip) && !fresh.contains(&ip) {
             fresh.push(ip);
         }
         if has + fresh.len() > max {
@@ -55,10 +55,9 @@ pub(super) fn install(
     let is_own = common.is_own(ip);
     let allocation = allocations.open_mut(id)?;
     // An address that was announced when this was checked may have been forgotten since.
-    let is_unannounced = common.is_unannounced(&allocation.owner, ip);
+    let is_unannounced = common.is_unannounced(allocation.owner(), ip);
     let expires = now.instant + lifetime;
-    let permissions = &mut allocation.permissions;
-    let (before, expires) = permissions.install(ip, expires, is_own, is_unannounced);
-    timers.renew(before, expires, Timer::Permission(id, ip));
+    let permissions = allocation.permissions_mut();
+    permissions.install((id, ip), expires, is_own, is_unannounced, timers);
     Ok(())
 }

@@ -11,7 +11,7 @@ use callbox_stun::{ErrorCode, EvenPort, Family};
 use super::{Engine, opening};
 use crate::{
     AllocationId,
-    opening::{Opening, Wanted},
+    allocations::{Opening, Wanted},
 };
 
 /// Opens the IPv6 address once it is known what becomes of the IPv4 one, `v4`. Whichever of them
@@ -24,9 +24,10 @@ pub(super) fn open_v6(engine: &mut Engine, now: Now, id: AllocationId, v4: Resul
         opening::give_back(engine, id);
     }
     // EVEN-PORT holds for both; it comes without R here.
-    let even = matches!(first.wanted, Wanted::Even(_));
+    let even = matches!(first.request().wanted, Wanted::Even(_));
     let even = even.then_some(EvenPort { reserve_next: false });
-    let v6 = opening::take_port(engine, first.tuple, &first.identity.user, Family::V6, even);
+    let request = first.request();
+    let v6 = opening::take_port(engine, request.tuple, &request.identity.user, Family::V6, even);
     match (v4, v6) {
         (Ok(()), Ok(taken)) => {
             let second = engine.allocations.insert_second(first.second(id, taken));

@@ -10,12 +10,12 @@ pub(super) fn expire(engine: &mut Engine, timer: Timer) {
         Timer::Allocation(id) => closing::close(engine, id, EndReason::Expired),
         Timer::Permission(id, ip) => {
             if let Ok(allocation) = engine.allocations.open_mut(id) {
-                allocation.permissions.remove(ip);
+                allocation.permissions_mut().remove(ip);
             }
         }
         Timer::Channel(id, number) => {
             if let Ok(allocation) = engine.allocations.open_mut(id) {
-                allocation.channels.remove(number);
+                allocation.channels_mut().remove(number);
             }
         }
         Timer::Connection(id) => connections::expire(engine, id),

@@ -20,13 +20,13 @@ pub(super) fn handle(engine: &mut Engine, now: Now, id: AllocationId, to: Socket
     let period = (now.unix_ms() / PERIOD_MS) as u32;
     let Ok(allocation) = engine.allocations.open_mut(id) else { return };
     // "only addresses are compared and port numbers are not considered"
-    if !allocation.hears_icmp
+    if !allocation.hears_icmp()
         || !icmp.is_relayed()
-        || !allocation.permissions.may_tell_icmp(peer.ip(), period)
+        || !allocation.permissions_mut().may_tell_icmp(peer.ip(), period)
     {
         return;
     }
-    let to = allocation.tuple;
+    let to = allocation.tuple();
     let transaction = TransactionId(engine.rng.random());
     let bytes = icmp_indication(peer, icmp, transaction);
     engine.outputs.push(Output::Transmit { to, bytes });

@@ -72,7 +72,7 @@ pub(super) fn find(
         Some(_) => shown(engine, request).filter(|shown| here.is_none_or(|here| here == *shown)),
     };
     let id = id.ok_or(ErrorCode::AllocationMismatch)?;
-    if engine.allocations.open_ref(id)?.owner.username != identity.username {
+    if engine.allocations.open_ref(id)?.owner().username != identity.username {
         return Err(ErrorCode::WrongCredentials);
     }
     match ticket {
@@ -94,8 +94,8 @@ fn expect(
     shown: Ticket,
 ) -> Result<(), ErrorCode> {
     let allocation = engine.allocations.open_ref(id)?;
-    let number = allocation.mobility.ok_or(ErrorCode::AllocationMismatch)?;
-    let (is_there, is_lost) = (allocation.tuple == tuple, allocation.tuple.via == Via::NOWHERE);
+    let number = allocation.mobility().ok_or(ErrorCode::AllocationMismatch)?;
+    let (is_there, is_lost) = (allocation.tuple() == tuple, allocation.tuple().via == Via::NOWHERE);
     let expected = engine.mobility.expect(&mut engine.rng, number, tuple, shown, is_there)?;
     let Expected::Now { before } = expected else { return Ok(()) };
     if let Some(tuple) = before {
@@ -140,7 +140,7 @@ pub(super) fn stream_lost(engine: &mut Engine, tuple: FiveTuple) -> bool {
         return true;
     }
     let Some((id, allocation)) = engine.allocations.open_on(tuple) else { return false };
-    let Some(number) = allocation.mobility else { return false };
+    let Some(number) = allocation.mobility() else { return false };
     let next = engine.mobility.next(number);
     if !next.is_some_and(|next| arrive(engine, next)) {
         engine.allocations.detach(id);
@@ -154,7 +154,7 @@ pub(super) fn end(engine: &mut Engine, number: MobileNumber, left: Option<Alloca
     if let Some(left) = left {
         engine.mobility.pass_on(number, left);
         if let Ok(left) = engine.allocations.open_mut(left) {
-            left.mobility = Some(number);
+            left.set_mobility(number);
         }
         return;
     }

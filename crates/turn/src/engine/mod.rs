@@ -177,7 +177,7 @@ impl Engine {
     /// holds them back until then. `None` if nothing does.
     pub fn connection_free_at(&self, id: ConnectionId, direction: Direction) -> Option<Instant> {
         let connection = self.connections.get(id)?;
-        self.allocations.get(connection.allocation())?.limits.free_at(direction)
+        self.allocations.get(connection.allocation())?.limits().free_at(direction)
     }
 
     /// Counts `bytes` that went over a connection in a direction, for its limits and its usage.
@@ -224,12 +224,6 @@ impl Engine {
     /// handed to that worker's engine, whichever it has come to.
     pub fn worker_for(&self, request: &Request<'_>) -> Option<u16> {
         requests::worker_for(&self.common, request)
-    }
-
-    /// Returns the index of the worker that has a connection, by the number that a client knows it
-    /// by.
-    pub fn connection_worker(number: u32) -> u16 {
-        Connections::worker_of(number)
     }
 
     /// Closes every allocation of a call, and ends the permissions of `sides` that were granted for

@@ -8,13 +8,10 @@ use callbox_stun::{ErrorCode, EvenPort, Family, Method, ResponseBuilder};
 use super::{Engine, answers};
 use crate::{
     AllocationId, Common, Event, FiveTuple, Output, Owner, Via,
-    allocation::Allocation,
+    allocations::{AllocateRequest, Allocation, Opening},
     auth::TurnIdentity,
-    channels::Channels,
     limits::Limits,
     meter::{Meter, Rates},
-    opening::{Opening, SecondFamily},
-    permissions::Permissions,
     relay_ports::{ReservationToken, Taken},
     timers::Timer,
     transport::Transport,
@@ -66,7 +63,7 @@ fn local_ip(engine: &Engine, tuple: FiveTuple) -> IpAddr {
 
 /// Starts the time of a reserved port.
 pub(super) fn start_reservation(engine: &mut Engine, now: Now, token: ReservationToken) {
-    engine.timers.start(now.instant + RESERVATION_LIFETIME, Timer::Reservation(token));
+    engine.timers.set(now.instant + RESERVATION_LIFETIME, Timer::Reservation(token));
 }
 
 /// Gives back what was taken for an allocation that does not come to be.
@@ -77,8 +74,8 @@ pub(super) fn give_back(engine: &Engine, id: AllocationId) {
 }
 
 fn give_back_ports(common: &Common, opening: &Opening) {
-    let Taken { ip, port, reserved } = opening.taken;
-    common.shared.release(&opening.identity.user, ip, port);
+    let Taken { ip, port, reserved } = opening.taken();
+    common.shared.release(&opening.request().identity.user, ip, port);
     if let Some(token) = reserved {
         // Its timer finds nothing left to do.
         common.shared.expire(token);
@@ -88,9 +85,9 @@ fn give_back_ports(common: &Common, opening: &Opening) {
 /// Has the socket of an address opened.
 pub(super) fn open_socket(engine: &mut Engine, id: AllocationId) {
     if let Some(opening) = engine.allocations.opening(id) {
-        let address = (opening.taken.ip.0, opening.taken.port).into();
-        let errors = opening.hears_icmp;
-        engine.outputs.push(match opening.transport {
+        let address = (opening.taken().ip.0, opening.taken().port).into();
+        let errors = opening.request().hears_icmp;
+        engine.outputs.push(match opening.request().transport {
             Transport::Udp => Output::OpenRelay { allocation: id, address, errors },
             Transport::Tcp => Output::ListenRelay { allocation: id, address },
         });
@@ -113,10 +110,10 @@ pub(super) fn settle(
     second: Option<AllocationId>,
 ) {
     let Some(opening) = engine.allocations.opening(id) else { return };
-    let code = if opening.abandoned {
+    let code = if opening.is_abandoned() {
         // Nobody is left to use it.
         ErrorCode::AllocationMismatch
-    } else if !engine.common.shared.serve(now, &opening.identity) {
+    } else if !engine.common.shared.serve(now, &opening.request().identity) {
         // The call has ended in the meantime, or the user was kicked.
         ErrorCode::Unauthorized
     } else {
@@ -143,10 +140,10 @@ pub(super) fn refuse(
     if opened {
         engine.outputs.push(Output::CloseRelay { allocation: id });
     }
-    if opening.abandoned {
+    if opening.is_abandoned() {
         return;
     }
-    let Opening { tuple, transaction, fingerprint, ref identity, .. } = opening;
+    let &AllocateRequest { tuple, transaction, fingerprint, ref identity, .. } = opening.request();
     let method = Method::Allocate;
     let mut response = ResponseBuilder::error_to(method, transaction, fingerprint, code);
     if code == ErrorCode::Unauthorized {
@@ -159,7 +156,7 @@ pub(super) fn refuse(
 fn open(engine: &mut Engine, now: Now, id: AllocationId, second: Option<AllocationId>) {
     let usage = Arc::new(Usage::default());
     let Some(opening) = engine.allocations.opening(id) else { return };
-    let (fingerprint, mobile) = (opening.fingerprint, opening.mobile);
+    let (fingerprint, mobile) = (opening.request().fingerprint, opening.request().mobile);
     install(engine, now, id, second, &usage);
     if let Some(second) = second {
         install(engine, now, second, Some(id), &usage);
@@ -167,13 +164,13 @@ fn open(engine: &mut Engine, now: Now, id: AllocationId, second: Option<Allocati
     if mobile {
         let number = engine.mobility.insert(&mut engine.rng, id);
         if let Ok(allocation) = engine.allocations.open_mut(id) {
-            allocation.mobility = Some(number);
+            allocation.set_mobility(number);
         }
     }
     let Some(allocation) = engine.allocations.get(id) else { return };
-    let (tuple, call) = (allocation.tuple, allocation.owner.call);
+    let (tuple, call) = (allocation.tuple(), allocation.owner().call);
     let response = success(engine, allocation, fingerprint);
-    let bytes = response.finish(Some(allocation.owner.key.expose()));
+    let bytes = response.finish(Some(allocation.owner().key.expose()));
     if let Some(call) = call {
         engine.outputs.push(Output::Event(Event::AllocationOpened { call, usage }));
     }
@@ -189,32 +186,13 @@ fn install(
     usage: &Arc<Usage>,
 ) {
     let Some(opening) = engine.allocations.opening(id) else { return };
-    let opening = Opening::clone(opening);
-    let Opening { tuple, transaction, lifetime, taken, transport, second_family, .. } = opening;
-    let identity = opening.identity;
-    let allocation = Allocation {
-        tuple,
-        transaction,
-        lifetime,
-        reserved: taken.reserved,
-        ip: taken.ip,
-        port: taken.port,
-        relayed: engine.common.addresses.advertise((taken.ip.0, taken.port).into()),
-        opened: now.instant,
-        expires: now.instant + lifetime,
-        transport,
-        connections: Vec::new(),
-        permissions: Permissions::default(),
-        channels: Channels::default(),
-        usage: usage.clone(),
-        limits: limits(&engine.common, now, &identity.user),
-        owner: identity,
-        hears_icmp: opening.hears_icmp,
-        twin,
-        mobility: None,
-        missing: if let SecondFamily::Failed(code) = second_family { Some(code) } else { None },
-    };
-    engine.timers.start(allocation.expires, Timer::Allocation(id));
+    let (taken, request) = (opening.taken(), opening.request());
+    let (common, transport) = (&engine.common, request.transport);
+    let relayed = common.addresses.advertise((taken.ip.0, taken.port).into());
+    let limits = limits(common, now, &request.identity.user);
+    let mut allocation =
+        Allocation::new(opening, now.instant, relayed, limits, usage.clone(), twin);
+    allocation.set_expiry(id, now.instant + request.lifetime, &mut engine.timers);
     let owner = Owner { worker: engine.worker, allocation: id };
     engine.common.relayed.open(taken.ip, taken.port, owner, transport);
     engine.metrics.allocation_opened();
@@ -237,20 +215,20 @@ pub(super) fn success(
     allocation: &Allocation,
     fingerprint: bool,
 ) -> ResponseBuilder {
-    let transaction = allocation.transaction;
+    let transaction = allocation.transaction();
     let mut response = ResponseBuilder::success_to(Method::Allocate, transaction, fingerprint)
-        .relayed_address(allocation.relayed.0);
+        .relayed_address(allocation.relayed().0);
     if let Some((_, twin)) = engine.allocations.twin(allocation) {
-        response = response.relayed_address(twin.relayed.0);
+        response = response.relayed_address(twin.relayed().0);
     }
-    response = response.mapped_address(allocation.tuple.client.0).lifetime(allocation.lifetime);
-    if let Some(code) = allocation.missing {
+    response = response.mapped_address(allocation.tuple().client.0).lifetime(allocation.lifetime());
+    if let Some(code) = allocation.missing() {
         response = response.address_error(allocation.family().other(), code);
     }
-    if let Some(ticket) = allocation.mobility.and_then(|number| engine.mobility.ticket(number)) {
+    if let Some(ticket) = allocation.mobility().and_then(|number| engine.mobility.ticket(number)) {
         response = response.mobility_ticket(ticket.bytes());
     }
-    match allocation.reserved {
+    match allocation.reserved() {
         Some(token) => response.reservation_token(token),
         None => response,
     }

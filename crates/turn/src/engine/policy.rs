@@ -16,7 +16,7 @@ use crate::{AllocationId, Common, ConnectionId, auth::TurnIdentity, transport::T
 pub(super) fn reapply_own_addresses(engine: &mut Engine) {
     let common = &engine.common;
     for allocation in engine.allocations.iter_mut() {
-        allocation.permissions.judge_own(|ip| common.is_own(ip));
+        allocation.permissions_mut().judge_own(|ip| common.is_own(ip));
     }
     let all = engine.connections.ids();
     end_restricted_connections(engine, all, |common, _, ip| common.is_own(ip));
@@ -33,9 +33,8 @@ pub(super) fn reapply_signaled(engine: &mut Engine, call: CallId, sides: &[UserI
 fn reapply_announced(engine: &mut Engine, id: AllocationId) {
     let Engine { common, allocations, .. } = engine;
     let Ok(allocation) = allocations.open_mut(id) else { return };
-    let owner = &allocation.owner;
-    allocation.permissions.judge_announced(|ip| common.is_unannounced(owner, ip));
-    let connections = allocation.connections.clone();
+    allocation.judge_announced(|owner, ip| common.is_unannounced(owner, ip));
+    let connections = allocation.connections().to_vec();
     end_restricted_connections(engine, connections, Common::is_unannounced);
 }
 
@@ -50,7 +49,7 @@ fn end_restricted_connections(
         let Some(connection) = engine.connections.get(id) else { continue };
         let Some(allocation) = engine.allocations.get(connection.allocation()) else { continue };
         let (common, peer) = (&engine.common, connection.peer());
-        if is_restricted(common, &allocation.owner, peer.0.ip())
+        if is_restricted(common, allocation.owner(), peer.0.ip())
             && !common.relayed.contains(common.addresses.to_wire(peer), Transport::Tcp)
         {
             connections::refuse(engine, id, ErrorCode::Forbidden);

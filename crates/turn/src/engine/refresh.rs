@@ -6,7 +6,7 @@ use callbox_base::clock::Now;
 use callbox_stun::{ErrorCode, Request, ResponseBuilder};
 
 use super::{Engine, closing, opening};
-use crate::{AllocationId, EndReason, timers::Timer};
+use crate::{AllocationId, EndReason};
 
 /// Sets the allocation's expiry anew; a lifetime of 0 closes it. Of a dual allocation it may be one
 /// address only.
@@ -21,16 +21,16 @@ pub(super) fn handle(
     let delete = requested == Some(0);
     let lifetime = match delete {
         true => Duration::ZERO,
-        false => opening::lifetime(&engine.common, now, &allocation.owner, requested),
+        false => opening::lifetime(&engine.common, now, allocation.owner(), requested),
     };
     // Whoever shows a ticket gets another (RFC 8016 §3.2.2).
     let shown = request.attributes.mobility_ticket.is_some();
-    let mobility = allocation.mobility.filter(|_| shown);
+    let mobility = allocation.mobility().filter(|_| shown);
     let ticket = mobility.and_then(|number| engine.mobility.ticket(number)).copied();
     // With a family it is for the address of that family alone, and "does not match that of the
     // allocation" is a 443; without, for all that there is (RFC 8656 §8.1, §8.2).
     let (id, twin) = match request.attributes.requested_family {
-        None => (id, allocation.twin),
+        None => (id, allocation.twin()),
         Some(None) => return Err(ErrorCode::PeerAddressFamilyMismatch),
         Some(Some(family)) => (engine.allocations.of_family(id, family)?, None),
     };
@@ -39,8 +39,7 @@ pub(super) fn handle(
             closing::close(engine, id, EndReason::Released);
         } else {
             let allocation = engine.allocations.open_mut(id)?;
-            let before = std::mem::replace(&mut allocation.expires, now.instant + lifetime);
-            engine.timers.renew(Some(before), allocation.expires, Timer::Allocation(id));
+            allocation.set_expiry(id, now.instant + lifetime, &mut engine.timers);
         }
     }
     let response = ResponseBuilder::success(request).lifetime(lifetime);

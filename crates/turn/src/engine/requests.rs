@@ -25,7 +25,7 @@ pub(super) fn handle(
         return binding::handle(engine, now, tuple, request);
     }
     let id = mobility::addressed(engine, tuple, request);
-    let owner = id.and_then(|id| engine.allocations.get(id)).map(|allocation| &allocation.owner);
+    let owner = id.and_then(|id| engine.allocations.get(id)).map(|allocation| allocation.owner());
     match engine.common.auth.authenticate(now, tuple.client, request, owner) {
         Ok(identity) => {
             let key = identity.key;
@@ -61,9 +61,8 @@ fn dispatch(
     let id = mobility::find(engine, tuple, &identity, request)?;
     // A client that has shown a new access token signs with its key from now on, and has its time
     // (RFC 7635 §4).
-    let owner = &mut engine.allocations.open_mut(id)?.owner;
-    owner.key = identity.key;
-    owner.expires = identity.expires;
+    let allocation = engine.allocations.open_mut(id)?;
+    allocation.renew_credentials(identity.key, identity.expires);
     match request.method {
         Method::Refresh => refresh::handle(engine, now, id, request),
         Method::CreatePermission => create_permission::handle(engine, now, id, request),

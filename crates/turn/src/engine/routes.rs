@@ -13,7 +13,8 @@ use rand::Rng;
 use super::{Engine, mobility, requests};
 use crate::{
     AllocationId, Common, Direction, DropReason, FiveTuple, FromClient, FromPeer, HandOver, Via,
-    allocation::Allocation, allocations::Allocations, transport::Transport,
+    allocations::{Allocation, Allocations},
+    transport::Transport,
 };
 
 /// The route of a payload to a peer.
@@ -22,7 +23,7 @@ struct ToPeer<'a> {
     allocation: &'a Allocation,
     to: SocketAddr,
     payload: std::ops::Range<usize>,
-    whole: bool,
+    dont_fragment: bool,
 }
 
 impl ToPeer<'_> {
@@ -33,7 +34,7 @@ impl ToPeer<'_> {
         if self.payload.len() > max_payload(self.to) {
             return Err(DropReason::TooLong);
         }
-        self.allocation.limits.admit(Direction::Up, now, self.payload.len())?;
+        self.allocation.limits().admit(Direction::Up, now, self.payload.len())?;
         Ok(self)
     }
 }
@@ -64,12 +65,12 @@ pub(super) fn handle_client(
         Kind::Other => Err(DropReason::Foreign),
     };
     match way.and_then(|way| way.within_limits(now.instant)) {
-        Ok(ToPeer { id, allocation, to, payload, whole }) => {
-            allocation.usage.add_up(payload.len());
+        Ok(ToPeer { id, allocation, to, payload, dont_fragment }) => {
+            allocation.usage().add_up(payload.len());
             engine.metrics.relayed_up(payload.len());
             packet.narrow(payload);
             match common.relayed.find(to) {
-                None => FromClient::Forward { allocation: id, to, whole },
+                None => FromClient::Forward { allocation: id, to, dont_fragment },
                 Some(owner) => {
                     FromClient::HandOver(HandOver { owner, from: allocation.local(), to })
                 }
@@ -135,12 +136,12 @@ fn route_to_client(
         return Err(DropReason::NoPermission);
     }
     let payload = packet.bytes().len();
-    allocation.limits.admit(Direction::Down, now.instant, payload)?;
-    let limit = match allocation.tuple.via {
-        Via::Listener(_) => max_payload(allocation.tuple.client.0),
+    allocation.limits().admit(Direction::Down, now.instant, payload)?;
+    let limit = match allocation.tuple().via {
+        Via::Listener(_) => max_payload(allocation.tuple().client.0),
         Via::Stream(_) => MAX_FRAME,
     };
-    match allocation.channels.of_peer(peer) {
+    match allocation.channels().of_peer(peer) {
         Some(number) => {
             if ChannelData::HEADER + payload > limit {
                 return Err(DropReason::TooLong);
@@ -148,7 +149,7 @@ fn route_to_client(
             ChannelData::wrap(packet, number);
             // "Over … TCP, TLS-over-TCP …, the ChannelData message MUST be padded to a multiple of
             // four bytes" (RFC 8656 §12.5).
-            if let Via::Stream(_) = allocation.tuple.via {
+            if let Via::Stream(_) = allocation.tuple().via {
                 packet.pad();
             }
         }
@@ -159,8 +160,8 @@ fn route_to_client(
             }
         }
     }
-    allocation.usage.add_down(payload);
-    Ok(allocation.tuple)
+    allocation.usage().add_down(payload);
+    Ok(allocation.tuple())
 }
 
 /// Reads a message. Attributes that ask for what this server cannot do count as unknown.
@@ -190,18 +191,18 @@ fn channel_data<'a>(
     let ChannelData { number, payload } =
         ChannelData::parse(bytes).ok_or(DropReason::BadChannelData)?;
     let (mut id, mut allocation) = allocations.open_on(tuple).ok_or(DropReason::NoAllocation)?;
-    let mut channel = allocation.channels.get(number);
+    let mut channel = allocation.channels().get(number);
     if channel.is_none()
         && let Some(twin) = allocations.twin(allocation)
     {
         (id, allocation) = twin;
-        channel = allocation.channels.get(number);
+        channel = allocation.channels().get(number);
     }
     let channel = channel.ok_or(DropReason::NoChannel)?;
     if !allocation.may_pass(channel.peer, channel.wire, &common.relayed) {
         return Err(DropReason::NoPermission);
     }
-    Ok(ToPeer { id, allocation, to: channel.wire, payload, whole: false })
+    Ok(ToPeer { id, allocation, to: channel.wire, payload, dont_fragment: false })
 }
 
 /// Routes a Send indication (RFC 8656 §11.2). It is never answered, whatever is wrong with it.
@@ -242,6 +243,6 @@ fn send_indication<'a>(
     // §14, §15).
     let translated =
         matches!(tuple.via, Via::Listener(_)) && !(tuple.client.0.is_ipv4() && to.is_ipv4());
-    let whole = attributes.dont_fragment && !translated;
-    Ok(ToPeer { id, allocation, to, payload, whole })
+    let dont_fragment = attributes.dont_fragment && !translated;
+    Ok(ToPeer { id, allocation, to, payload, dont_fragment })
 }

@@ -36,7 +36,7 @@ fn the_end_of_a_call_closes_its_allocations_and_refuses_its_credentials() {
 }
 
 #[test]
-fn who_is_put_out_of_a_call_has_no_relay_for_it_until_let_in_again() {
+fn a_user_removed_from_a_call_has_no_relay_for_it_until_readmitted() {
     let mut world = World::new(Config::default(), 2);
     let client = |at: &str, user, n| Client::minted(&world, at, user, Some(call(n)), 3600);
     let mut even = client("198.51.100.1:4000", "alice", 1);

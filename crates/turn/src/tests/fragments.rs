@@ -33,7 +33,7 @@ fn where_the_system_cannot_it_is_an_unknown_attribute() {
 /// RFC 8656 §13: "ignored", where datagrams are translated; §14 and §15: else it is honoured.
 #[test]
 fn it_is_honoured_from_ipv4_to_ipv4_and_from_streams() {
-    for (client, stream, to, whole) in [
+    for (client, stream, to, honoured) in [
         ("198.51.100.1:4000", false, V4, true),
         ("198.51.100.1:4000", false, V6, false),
         ("[2001:db8::9]:4000", false, V4, false),
@@ -54,11 +54,11 @@ fn it_is_honoured_from_ipv4_to_ipv4_and_from_streams() {
         let mut sent = |attributes: &[Box<dyn Setter>]| {
             let send = client.plain(METHOD_SEND, CLASS_INDICATION, attributes);
             match world.client_sends(client.address, &send.raw).0 {
-                FromClient::Forward { whole, .. } => whole,
+                FromClient::Forward { dont_fragment, .. } => dont_fragment,
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(sent(&[peer(to), data(b"x"), dont_fragment()]), whole, "{to} {stream}");
+        assert_eq!(sent(&[peer(to), data(b"x"), dont_fragment()]), honoured, "{to} {stream}");
         assert!(!sent(&[peer(to), data(b"x")]));
     }
 }

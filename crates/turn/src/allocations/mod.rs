@@ -1,13 +1,20 @@
 //! The allocations of a worker, and the indexes by which they are found: by 5-tuple, by call and by
 //! user. An index and what it leads to change together, in the methods of [`Allocations`].
 
+mod allocation;
+mod opening;
+
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
 use callbox_base::ids::CallId;
 use callbox_stun::{ErrorCode, Family};
 use slab::Slab;
 
-use super::{AllocationId, FiveTuple, Via, allocation::Allocation, opening::Opening};
+pub(super) use self::{
+    allocation::Allocation,
+    opening::{AllocateRequest, Opening, SecondFamily, Wanted},
+};
+use super::{AllocationId, FiveTuple, Via};
 use crate::auth::TurnIdentity;
 
 /// The number of allocations from which on it is worth to give memory back.
@@ -131,7 +138,7 @@ impl Allocations {
         if allocation.family() == family {
             return Ok(id);
         }
-        allocation.twin.ok_or(ErrorCode::PeerAddressFamilyMismatch)
+        allocation.twin().ok_or(ErrorCode::PeerAddressFamilyMismatch)
     }
 
     /// Returns every address of the allocation that has the address under `id`.
@@ -143,7 +150,7 @@ impl Allocations {
     /// Returns the address of the other family.
     #[inline]
     pub(crate) fn twin(&self, of: &Allocation) -> Option<(AllocationId, &Allocation)> {
-        let id = of.twin?;
+        let id = of.twin()?;
         Some((id, self.get(id)?))
     }
 
@@ -166,7 +173,7 @@ impl Allocations {
 
     /// Adds an allocation whose socket is to be opened, and leads its client to it.
     pub(crate) fn insert(&mut self, opening: Opening) -> AllocationId {
-        let tuple = opening.tuple;
+        let tuple = opening.request().tuple;
         let id = self.insert_second(opening);
         self.by_tuple.insert(tuple, id);
         id
@@ -184,7 +191,7 @@ impl Allocations {
 
     /// Makes an open allocation of one whose socket is open now.
     pub(crate) fn open(&mut self, id: AllocationId, allocation: Allocation) {
-        let owner = &allocation.owner;
+        let owner = allocation.owner();
         match owner.call {
             Some(call) => self.by_call.entry(call).or_default().push(id),
             None if !self.indexes_users => {}
@@ -197,8 +204,8 @@ impl Allocations {
     /// open already.
     pub(crate) fn abandon(&mut self, id: AllocationId) -> bool {
         let Some(Slot::Opening(opening)) = self.slots.get_mut(id.0 as usize) else { return false };
-        opening.abandoned = true;
-        self.by_tuple.remove(&opening.tuple);
+        opening.abandon();
+        self.by_tuple.remove(&opening.request().tuple);
         true
     }
 
@@ -206,8 +213,9 @@ impl Allocations {
     pub(crate) fn remove_opening(&mut self, id: AllocationId) -> Option<Opening> {
         self.opening(id)?;
         let Slot::Opening(opening) = self.slots.try_remove(id.0 as usize)? else { return None };
-        if self.on(opening.tuple) == Some(id) {
-            self.by_tuple.remove(&opening.tuple);
+        let tuple = opening.request().tuple;
+        if self.on(tuple) == Some(id) {
+            self.by_tuple.remove(&tuple);
         }
         Some(*opening)
     }
@@ -217,18 +225,18 @@ impl Allocations {
     pub(crate) fn remove(&mut self, id: AllocationId) -> Option<Box<Allocation>> {
         self.get(id)?;
         let Slot::Open(allocation) = self.slots.try_remove(id.0 as usize)? else { return None };
-        match allocation.twin {
-            None => drop(self.by_tuple.remove(&allocation.tuple)),
+        match allocation.twin() {
+            None => drop(self.by_tuple.remove(&allocation.tuple())),
             Some(twin) => {
-                if let Some(first) = self.by_tuple.get_mut(&allocation.tuple) {
+                if let Some(first) = self.by_tuple.get_mut(&allocation.tuple()) {
                     *first = twin;
                 }
                 if let Ok(left) = self.open_mut(twin) {
-                    left.twin = None;
+                    left.forget_twin();
                 }
             }
         }
-        self.forget_owner(id, &allocation.owner);
+        self.forget_owner(id, allocation.owner());
         Some(allocation)
     }
 
@@ -242,7 +250,7 @@ impl Allocations {
     /// Leads a client that has moved to its allocation, and the allocation to where it is now.
     /// Returns its 5-tuple before.
     pub(crate) fn relocate(&mut self, id: AllocationId, tuple: FiveTuple) -> Option<FiveTuple> {
-        let before = self.get(id)?.tuple;
+        let before = self.get(id)?.tuple();
         self.set_tuple(id, tuple);
         self.by_tuple.insert(tuple, id);
         self.by_tuple.remove(&before);
@@ -251,17 +259,16 @@ impl Allocations {
 
     /// Keeps an allocation whose client is gone and may come back from somewhere else.
     pub(crate) fn detach(&mut self, id: AllocationId) {
-        let Some(Allocation { tuple, .. }) = self.get(id) else { return };
-        let before = *tuple;
+        let Some(before) = self.get(id).map(Allocation::tuple) else { return };
         self.set_tuple(id, FiveTuple { via: Via::NOWHERE, ..before });
         self.by_tuple.remove(&before);
     }
 
     fn set_tuple(&mut self, id: AllocationId, tuple: FiveTuple) {
-        let twin = self.get(id).and_then(|allocation| allocation.twin);
+        let twin = self.get(id).and_then(Allocation::twin);
         for id in [Some(id), twin].into_iter().flatten() {
             if let Ok(allocation) = self.open_mut(id) {
-                allocation.tuple = tuple;
+                allocation.set_tuple(tuple);
             }
         }
     }
