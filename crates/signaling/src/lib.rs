@@ -107,7 +107,7 @@
 //!     }
 //! }
 //!
-//! /// What a frame of a client asks for. Its payload is text that anybody may have written.
+//! /// A request of a client. Its payload is text that anybody may have written.
 //! fn request(session: SessionId, id: u64, event: &str, data: &str) -> Result<Input, Unreadable> {
 //!     let (id, event) = (Some(RequestId(id)), event.to_owned());
 //!     Ok(Input::Request { session, id, event, data: Payload::parse(data)? })

@@ -17,9 +17,9 @@ wire_enum! {
         Connected = "connected",
         /// Was connected; a side is lost, works on its media path or has changed its device.
         Reconnecting = "reconnecting",
-        /// Over.
+        /// Ended without a failure.
         Ended = "ended",
-        /// Over, though nobody wanted that.
+        /// Ended by a failure.
         Failed = "failed",
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     call::{Live, Step},
 };
 
-/// The live rooms, by the id of the call that each is, and by name.
+/// The live rooms, by call id and by name.
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
     live: Live<Room>,

@@ -20,11 +20,11 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct IceCandidateRequest {
-    /// Which call; may be left out by a session that is in one call only.
+    /// The call; optional in a session with exactly one call.
     call_id: Option<CallId>,
-    /// Which room, where it is one.
+    /// The room, if the call is one.
     room_id: Option<RoomId>,
-    /// For which participant of the room.
+    /// The participant of the room that it is for.
     to: Option<ParticipantId>,
     /// The candidate; null at the end of candidates.
     #[schema(required)]

@@ -24,9 +24,9 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CallInitiateRequest<'a> {
-    /// Whom.
+    /// The user to call.
     target_user_id: UserId,
-    /// What the call is to carry.
+    /// The media of the call.
     call_type: CallType,
     /// Any JSON, shown to the callee; up to 4 KiB.
     #[serde(borrow)]

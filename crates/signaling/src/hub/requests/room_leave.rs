@@ -23,11 +23,11 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RoomLeaveRequest<'a> {
-    /// Which.
+    /// The room.
     room_id: RoomId,
-    /// Which life of it, if that matters.
+    /// The call id of the room's current session; optional.
     call_id: Option<CallId>,
-    /// Why: a word that the server knows counts as that, and any other text as `hangup`.
+    /// The reason: one of the known values; any other text counts as `hangup`.
     #[serde(borrow)]
     #[schema(value_type = Option<String>)]
     reason: Option<Cow<'a, str>>,

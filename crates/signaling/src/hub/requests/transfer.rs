@@ -22,9 +22,9 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CallTransferRequest {
-    /// Which call; may be left out by a session that is in one call only.
+    /// The call; optional in a session with exactly one call.
     call_id: Option<CallId>,
-    /// On which; it must be connected.
+    /// The device, which must be connected.
     device_id: DeviceId,
 }
 

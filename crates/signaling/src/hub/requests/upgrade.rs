@@ -19,9 +19,9 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CallUpgradeRequest {
-    /// Which call; may be left out by a session that is in one call only.
+    /// The call; optional in a session with exactly one call.
     call_id: Option<CallId>,
-    /// What.
+    /// The media that the call would have.
     call_type: CallType,
     /// False for no to what the other side asked for.
     #[serde(default = "yes")]
