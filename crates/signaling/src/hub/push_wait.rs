@@ -31,7 +31,7 @@ pub(super) fn reach_no_device(hub: &mut Hub, now: Now, id: CallId) {
 /// Applies the decision about holding a call, or its absence in time. It counts only while it is
 /// waited for.
 pub(super) fn decide(hub: &mut Hub, now: Now, id: CallId, hold: bool) {
-    if call_end::stop_asking(hub, id) && !hold {
+    if call_end::stop_hold_decision(hub, id) && !hold {
         call_end::end(hub, now, id, EndReason::Offline);
     }
 }

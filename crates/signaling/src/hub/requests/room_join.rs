@@ -42,7 +42,7 @@ pub(super) fn apply(
     data: &Fields<'_>,
 ) -> Result<RoomView, RequestError> {
     let payload: RoomJoinRequest<'_> = parse(data)?;
-    let room = hub.rooms.named(&payload.room_id);
+    let room = hub.rooms.by_name(&payload.room_id);
     if let Some(room) = room
         && let Some(participant) = room.device_of(&sender.user, &sender.device)
     {

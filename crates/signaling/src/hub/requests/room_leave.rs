@@ -49,7 +49,7 @@ pub(super) fn apply(
         _ => EndReason::Hangup,
     };
     let by = Some(sender.user.clone());
-    let leaving = Leaving { reason, by, asked: Some(sender.session) };
+    let leaving = Leaving { reason, by, requested_by: Some(sender.session) };
     room_leave::leave(hub, now, call_id, participant_id, &leaving);
     Ok(RoomLeaveAnswer { call_id, room_id, participant_id, reason })
 }
