@@ -282,14 +282,14 @@
 //! | `ended_calls`, `settling` | calls that are over and still shown, and those whose end waits for the relay |
 //! | `sessions`, `session_token`, `sender` | sessions, with and without a connection, their tokens, and the sender of a request |
 //! | `users`, `watches`, `lost_devices` | users with their devices and calls, the watchers of presence, devices that may come back |
-//! | `kicks`, `pairs` | kicked users, and the rates of calls between pairs of users |
+//! | `kicks`, `pair_rates` | kicked users, and the rates of calls between pairs of users |
 //! | `rate`, `idempotency`, `replay` | limits of rates, requests that are made twice, events until they are acknowledged |
 //! | `outbox`, `timer`, `deadline` | the outputs in their order, the timers and their due times |
 //! | `report`, `stats` | each step of a call, for records and webhooks, and the numbers of the metrics page |
 //! | `keeping`, `kept` | the state of calls that outlasts the server |
-//! | `sdp_addresses`, `sent` | the addresses that a side names, and what is read of its messages |
+//! | `sdp_addresses`, `relayed_content` | the addresses that a side names, and what is read of its messages |
 //! | `payload`, `text` | JSON that comes in and goes out, as text |
-//! | `timestamp`, `lookup` | the time in payloads and records, and the hash table of what every request looks up |
+//! | `timestamp`, `hash_table` | the time in payloads and records, and the hash table of what every request looks up |
 //! | `jwt` | tokens |
 #![forbid(unsafe_code)]
 
@@ -305,27 +305,27 @@ mod enum_counts;
 mod error;
 mod error_code;
 mod events;
+mod hash_table;
 mod hub;
 mod idempotency;
 mod io;
 mod keeping;
 mod kept;
 mod kicks;
-mod lookup;
 mod lost_devices;
 mod member;
 mod message;
 mod outbox;
-mod pairs;
+mod pair_rates;
 mod payload;
 mod rate;
+mod relayed_content;
 mod replay;
 mod report;
 mod rooms;
 mod schema;
 mod sdp_addresses;
 mod sender;
-mod sent;
 mod session_token;
 mod sessions;
 mod settling;

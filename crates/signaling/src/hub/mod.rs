@@ -68,7 +68,7 @@ use super::{
     keeping::Keeping,
     kicks::{Kicks, TokenMark},
     outbox::Outbox,
-    pairs::Pairs,
+    pair_rates::Pairs,
     rooms::Rooms,
     sessions::Sessions,
     settling::Settling,

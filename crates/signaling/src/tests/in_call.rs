@@ -99,7 +99,7 @@ fn sides_say_to_each_other_what_they_like() {
 }
 
 #[test]
-fn how_a_call_went_is_on_its_record() {
+fn the_quality_of_a_call_is_on_its_record() {
     let (mut world, alice, bob) = accepted();
     world.ok(alice, "call:stats", json!({ "rttMs": 40, "path": "host" }));
     world.ok(
@@ -162,7 +162,7 @@ fn relay_credentials_may_be_asked_for() {
 }
 
 #[test]
-fn who_call_each_other_are_in_one_call() {
+fn glare_puts_both_users_into_one_call() {
     for type_of_second in ["audio", "video"] {
         let (mut world, alice, bob) = World::with_alice_and_bob();
         let tablet = world.open("bob", "tablet");

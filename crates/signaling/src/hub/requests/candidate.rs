@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{locate, payload::Recipient};
 use crate::{
     Hub, RequestError, answers::CallAnswer, events::IceCandidate, hub::relaying, payload::Fields,
-    sender::Sender, sent::Candidate,
+    relayed_content::Candidate, sender::Sender,
 };
 
 /// An ICE candidate for the other side.

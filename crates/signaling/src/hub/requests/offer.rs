@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::{locate, payload::Recipient};
 use crate::{
     Hub, RequestError, answers::CallAnswer, call::DescriptionKind, events::Sdp, hub::relaying,
-    payload::Fields, sender::Sender, sent::Description,
+    payload::Fields, relayed_content::Description, sender::Sender,
 };
 
 /// An SDP offer or answer for the other side.
