@@ -101,29 +101,29 @@ export interface Events {
   'call:message': CallMessageEvent;
   /** Fresh relay credentials. */
   'ice:servers': IceServersEvent;
-  /** Somebody came into the room. */
+  /** A participant joined the room. */
   'room:joined': RoomJoinedEvent;
-  /** Somebody is in the room no more. */
+  /** A participant left the room. */
   'room:left': RoomLeftEvent;
   /** The state of a room, for a device that came back without its session. */
   'room:sync': RoomSyncEvent;
   /** A user can be called, or cannot any more. */
   'presence:changed': PresenceChangedEvent;
-  /** The server stops; when to come back. */
+  /** The server stops; it says after what time to connect again. */
   'server:draining': ServerDrainingEvent;
-  /** An event that wanted no answer was refused, or, over Socket.IO, why the connection is closed. */
+  /** An event that wanted no answer was refused, or, over Socket.IO, the connection is closed next. */
   'error': ErrorEvent;
 }
 
 /** The session's token is about to expire. */
 export interface AuthExpiringEvent {
-  /** When. */
+  /** The time at which the token expires. */
   expiresAt: Timestamp;
 }
 
 /** The session goes on with the token. */
 export interface AuthRefreshAnswer {
-  /** Until when the token is good. */
+  /** The time at which the token expires. */
   expiresAt: Timestamp;
 }
 
@@ -137,9 +137,9 @@ export interface AuthRefreshRequest {
 export interface CallAcceptedEvent {
   /** The call. */
   callId: CallId;
-  /** Who took it. */
+  /** The callee. */
   calleeId: UserId;
-  /** On which device. */
+  /** The callee's device. */
   deviceId: DeviceId;
 }
 
@@ -147,7 +147,7 @@ export interface CallAcceptedEvent {
 export interface CallAnswer {
   /** The call. */
   callId: CallId;
-  /** The room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId;
 }
 
@@ -155,9 +155,9 @@ export interface CallAnswer {
 export interface CallEndAnswer {
   /** The call. */
   callId: CallId;
-  /** `ended` or `failed`; of a call that goes on without this device, where it stands. */
+  /** `ended` or `failed`; the present state of a call that goes on without this device. */
   state: CallState;
-  /** Why it ended. */
+  /** The reason of the end. */
   reason: EndReason;
   /** Seconds since the accept, 0 without one. */
   duration: number;
@@ -165,9 +165,12 @@ export interface CallEndAnswer {
 
 /** A request that ends a call. */
 export interface CallEndRequest {
-  /** Which call; may be left out by a session that is in one call only. */
+  /** The call; optional in a session with exactly one call. */
   callId?: CallId | null;
-  /** Why: a word that the server knows counts as that, and any other text as a plain no. */
+  /**
+   * The reason: `busy` of a refusal, `ice_failed` or `connection_lost` of an accepted call; any
+   * other text counts as none.
+   */
   reason?: string | null;
 }
 
@@ -175,11 +178,11 @@ export interface CallEndRequest {
 export interface CallEndedEvent {
   /** The call. */
   callId: CallId;
-  /** The room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId;
-  /** Why. */
+  /** The reason of the end. */
   reason: EndReason;
-  /** Who ended it; null where the server did. */
+  /** The user who ended it; null if the server did. */
   endedBy: UserId | null;
   /** Seconds since the accept, 0 without one. */
   duration: number;
@@ -192,20 +195,17 @@ export type CallId = string;
 export interface CallIncomingEvent {
   /** The call. */
   callId: CallId;
-  /** Who calls. */
+  /** The caller. */
   callerId: UserId;
-  /** What to show for the caller, if the caller's token has a name. */
+  /** The caller's display name, if the caller's token has one. */
   callerName?: string;
-  /** What the call is to carry. */
+  /** The media of the call. */
   callType: CallType;
-  /** What the caller sent along: any JSON. */
+  /** The caller's metadata: any JSON. */
   metadata?: unknown;
-  /**
-   * Which device of this user hands the call over: then the caller is the other side of a call
-   * that goes on.
-   */
+  /** The device that transfers the call; `callerId` is then the other side. */
   transferFrom?: DeviceId;
-  /** Until when it rings. */
+  /** The time until which it rings. */
   expiresAt: Timestamp;
   /** For `new RTCPeerConnection({ iceServers })`. */
   iceServers: Array<IceServer>;
@@ -217,13 +217,13 @@ export interface CallIncomingEvent {
 export interface CallInitiateAnswer {
   /** The call. */
   callId: CallId;
-  /** Where it stands. */
+  /** The state of the call. */
   state: CallState;
-  /** What it carries: what was asked for, unless it is the other's call. */
+  /** The media of the call: the requested ones, unless it is the other's call. */
   callType: CallType;
   /** True where the two have called each other: it is the other's call, which this device took. */
   glare?: boolean;
-  /** Until when it rings; missing where it was taken. */
+  /** The time until which it rings; omitted if it was taken. */
   expiresAt?: Timestamp;
   /** For `new RTCPeerConnection({ iceServers })`. */
   iceServers: Array<IceServer>;
@@ -233,9 +233,9 @@ export interface CallInitiateAnswer {
 
 /** Call a user. */
 export interface CallInitiateRequest {
-  /** Whom. */
+  /** The user to call. */
   targetUserId: UserId;
-  /** What the call is to carry. */
+  /** The media of the call. */
   callType: CallType;
   /** Any JSON, shown to the callee; up to 4 KiB. */
   metadata?: unknown;
@@ -245,27 +245,27 @@ export interface CallInitiateRequest {
 export interface CallMessageEvent {
   /** The call. */
   callId: CallId;
-  /** Who sent it. */
+  /** The sender. */
   from: UserId;
-  /** On which device. */
+  /** The sender's device. */
   fromDevice: DeviceId;
-  /** The room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId;
-  /** Which participant of the room sent it. */
+  /** The sender as a participant of the room. */
   fromParticipant?: ParticipantId;
-  /** What it says: any JSON. */
+  /** The content: any JSON. */
   data: unknown;
-  /** Whatever else the sender wrote. */
+  /** Any other fields that the sender wrote. */
   [other: string]: unknown;
 }
 
 /** Anything that the sides have to say to each other. */
 export interface CallMessageRequest {
-  /** Which call; may be left out by a session that is in one call only. */
+  /** The call; optional in a session with exactly one call. */
   callId?: CallId | null;
-  /** Which room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId | null;
-  /** For which participant of the room, if it is not for all of them. */
+  /** The participant of the room that it is for; all of them if omitted. */
   to?: ParticipantId | null;
   /** Any JSON. */
   data: unknown;
@@ -275,11 +275,11 @@ export interface CallMessageRequest {
 export interface CallReconnectedEvent {
   /** The call. */
   callId: CallId;
-  /** The room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId;
-  /** Which participant of the room. */
+  /** The participant of the room. */
   participantId?: ParticipantId;
-  /** Which side. */
+  /** The user of that side. */
   userId: UserId;
 }
 
@@ -287,11 +287,11 @@ export interface CallReconnectedEvent {
 export interface CallReconnectingEvent {
   /** The call. */
   callId: CallId;
-  /** The room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId;
-  /** Which participant of the room. */
+  /** The participant of the room. */
   participantId?: ParticipantId;
-  /** Which side. */
+  /** The user of that side. */
   userId: UserId;
 }
 
@@ -328,9 +328,9 @@ export interface CallRecord {
 
 /** A request that only names a call. */
 export interface CallRequest {
-  /** Which; may be left out by a session that is in one call only. */
+  /** The call; optional in a session with exactly one call. */
   callId?: CallId | null;
-  /** Which room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId | null;
 }
 
@@ -338,9 +338,9 @@ export interface CallRequest {
 export interface CallRingingEvent {
   /** The call. */
   callId: CallId;
-  /** Who is called. */
+  /** The callee. */
   calleeId: UserId;
-  /** On which device. */
+  /** The callee's device. */
   deviceId: DeviceId;
 }
 
@@ -353,18 +353,18 @@ export interface CallRingingEvent {
  * - `connecting`: Accepted; the sides look for a path.
  * - `connected`: A side said that media flows, or the SDP answer was relayed.
  * - `reconnecting`: Was connected; a side is lost, works on its media path or has changed its device.
- * - `ended`: Over.
- * - `failed`: Over, though nobody wanted that.
+ * - `ended`: Ended without a failure.
+ * - `failed`: Ended by a failure.
  */
 export type CallState = 'idle' | 'initiating' | 'ringing' | 'connecting' | 'connected' | 'reconnecting' | 'ended' | 'failed';
 
-/** The call that the request was about, and where it stands now. */
+/** The call that the request was about, and its state now. */
 export interface CallStateAnswer {
   /** The call. */
   callId: CallId;
-  /** The room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId;
-  /** Where it stands. */
+  /** The state of the call. */
   state: CallState;
 }
 
@@ -372,7 +372,7 @@ export interface CallStateAnswer {
 export interface CallStateEvent {
   /** The call. */
   callId: CallId;
-  /** All of it. */
+  /** The whole record of the call. */
   call: CallRecord;
 }
 
@@ -388,21 +388,21 @@ export interface CallStats {
   path?: CandidateType | null;
 }
 
-/** How the call goes, as this side measures it. */
+/** The quality of the call, as this side measures it. */
 export type CallStatsRequest = CallStats & {
-  /** Which call; may be left out by a session that is in one call only. */
+  /** The call; optional in a session with exactly one call. */
   callId?: CallId | null;
-  /** Which room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId | null;
 };
 
-/** Where a call stands, for a device that came back to it with a new session. */
+/** The state of a call, for a device that came back to it with a new session. */
 export interface CallSyncEvent {
   /** The call. */
   callId: CallId;
-  /** All of it. */
+  /** The whole record of the call. */
   call: CallRecord;
-  /** What a side asked to carry instead, if the other has not said yes or no. */
+  /** The upgrade that a side asked for, if the other has not answered. */
   upgrade?: OpenUpgrade;
   /** The device that this one is handing the call to, while it rings there. */
   transferTo?: DeviceId;
@@ -416,15 +416,15 @@ export interface CallSyncEvent {
 export interface CallTransferAnswer {
   /** The call. */
   callId: CallId;
-  /** Until when it rings. */
+  /** The time until which it rings. */
   expiresAt: Timestamp;
 }
 
 /** Go on with the call on another device. */
 export interface CallTransferRequest {
-  /** Which call; may be left out by a session that is in one call only. */
+  /** The call; optional in a session with exactly one call. */
   callId?: CallId | null;
-  /** On which; it must be connected. */
+  /** The device, which must be connected. */
   deviceId: DeviceId;
 }
 
@@ -432,7 +432,7 @@ export interface CallTransferRequest {
 export interface CallTransferredEvent {
   /** The call. */
   callId: CallId;
-  /** Which side. */
+  /** The user of that side. */
   userId: UserId;
   /** The device that was asked to take it. */
   deviceId: DeviceId;
@@ -451,11 +451,11 @@ export interface CallTransferredEvent {
  */
 export type CallType = 'audio' | 'video';
 
-/** What the call carries, until the other side agrees to something else. */
+/** The media of the call, until the other side accepts an upgrade. */
 export interface CallUpgradeAnswer {
   /** The call. */
   callId: CallId;
-  /** What it carries now. */
+  /** The media of the call now. */
   callType: CallType;
 }
 
@@ -463,19 +463,19 @@ export interface CallUpgradeAnswer {
 export interface CallUpgradeEvent {
   /** The call. */
   callId: CallId;
-  /** Who wants it. */
+  /** The user who asks. */
   from: UserId;
-  /** On which device. */
+  /** That user's device. */
   fromDevice: DeviceId;
-  /** What it is to carry. */
+  /** The media that the call would have. */
   callType: CallType;
 }
 
 /** Carry something else from now on, or not. */
 export interface CallUpgradeRequest {
-  /** Which call; may be left out by a session that is in one call only. */
+  /** The call; optional in a session with exactly one call. */
   callId?: CallId | null;
-  /** What. */
+  /** The media that the call would have. */
   callType: CallType;
   /** False for no to what the other side asked for. */
   accept?: boolean;
@@ -485,9 +485,9 @@ export interface CallUpgradeRequest {
 export interface CallUpgradedEvent {
   /** The call. */
   callId: CallId;
-  /** What it carries from now on. */
+  /** The media of the call from now on. */
   callType: CallType;
-  /** Whether that is what was asked for. */
+  /** True if the upgrade was accepted. */
   accepted: boolean;
 }
 
@@ -588,17 +588,17 @@ export type IceCandidate = string | IceCandidateInit;
 export interface IceCandidateEvent {
   /** The call. */
   callId: CallId;
-  /** Who sent it. */
+  /** The sender. */
   from: UserId;
-  /** On which device. */
+  /** The sender's device. */
   fromDevice: DeviceId;
-  /** The room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId;
-  /** Which participant of the room sent it. */
+  /** The sender as a participant of the room. */
   fromParticipant?: ParticipantId;
   /** The candidate; null at the end of candidates. */
   candidate: IceCandidate | null;
-  /** Whatever else the sender wrote. */
+  /** Any other fields that the sender wrote. */
   [other: string]: unknown;
 }
 
@@ -606,9 +606,9 @@ export interface IceCandidateEvent {
 export interface IceCandidateInit {
   /** The candidate line; empty at the end of candidates. */
   candidate: string;
-  /** Which media section it belongs to. */
+  /** The identification tag of its media section. */
   sdpMid?: string | null;
-  /** The same, counted from 0. */
+  /** The index of its media section, from 0. */
   sdpMLineIndex?: number | null;
   /** The ICE generation it belongs to. */
   usernameFragment?: string | null;
@@ -616,11 +616,11 @@ export interface IceCandidateInit {
 
 /** An ICE candidate for the other side. */
 export interface IceCandidateRequest {
-  /** Which call; may be left out by a session that is in one call only. */
+  /** The call; optional in a session with exactly one call. */
   callId?: CallId | null;
-  /** Which room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId | null;
-  /** For which participant of the room. */
+  /** The participant of the room that it is for. */
   to?: ParticipantId | null;
   /** The candidate; null at the end of candidates. */
   candidate: IceCandidate | null;
@@ -630,13 +630,13 @@ export interface IceCandidateRequest {
 export interface IceRefreshAnswer {
   /** The call they are for; missing where they are for none. */
   callId?: CallId;
-  /** The room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId;
   /** For `RTCPeerConnection.setConfiguration`. */
   iceServers: Array<IceServer>;
   /** Null without a relay, or with a token that does not allow it. */
   turnCredentials: TurnCredentials | null;
-  /** Until when the credentials open allocations. */
+  /** The time until which the credentials open allocations. */
   expiresAt: Timestamp;
 }
 
@@ -654,13 +654,13 @@ export interface IceServer {
 export interface IceServersEvent {
   /** The call. */
   callId: CallId;
-  /** The room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId;
   /** For `RTCPeerConnection.setConfiguration`. */
   iceServers: Array<IceServer>;
   /** For this call only; null with a token that does not allow it. */
   turnCredentials: TurnCredentials | null;
-  /** Until when the credentials open allocations. */
+  /** The time until which the credentials open allocations. */
   expiresAt: Timestamp;
 }
 
@@ -674,43 +674,43 @@ export interface Media {
   held: boolean;
 }
 
-/** What this side sends now; what is left out stays as it was. */
+/** The media that this side sends now; an omitted field keeps its value. */
 export interface MediaUpdateRequest {
-  /** Which call; may be left out by a session that is in one call only. */
+  /** The call; optional in a session with exactly one call. */
   callId?: CallId | null;
-  /** Which room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId | null;
-  /** No sound. */
+  /** True if no sound is sent. */
   muted?: boolean | null;
-  /** Whether there are pictures. */
+  /** True if video is sent. */
   video?: boolean | null;
-  /** The call is on hold. */
+  /** True if the call is on hold. */
   held?: boolean | null;
 }
 
-/** What the other side sends now: all that it has said so far. */
+/** The media that the other side sends now, complete. */
 export interface MediaUpdatedEvent {
   /** The call. */
   callId: CallId;
-  /** The room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId;
-  /** Which participant of the room. */
+  /** The participant of the room. */
   participantId?: ParticipantId;
-  /** Which side. */
+  /** The user of that side. */
   userId: UserId;
-  /** No sound. */
+  /** True if no sound is sent. */
   muted: boolean;
-  /** Whether there are pictures; missing if it has not said. */
+  /** True if video is sent; omitted if unknown. */
   video?: boolean;
-  /** The call is on hold. */
+  /** True if the call is on hold. */
   held: boolean;
 }
 
-/** What a side wants to carry instead. */
+/** An upgrade that one side asked for and the other has not answered. */
 export interface OpenUpgrade {
-  /** Who asks. */
+  /** The user who asked. */
   from: UserId;
-  /** What for. */
+  /** The media that the call would have. */
   callType: CallType;
 }
 
@@ -741,11 +741,11 @@ export interface Participant {
 /** A participant of a room: one device, from when it joins until it leaves. */
 export type ParticipantId = string;
 
-/** Whether a user can be called. */
+/** The presence of a user. */
 export interface PresenceChangedEvent {
-  /** Who. */
+  /** The user. */
   userId: UserId;
-  /** Whether they can. */
+  /** The user's presence. */
   status: PresenceStatus;
 }
 
@@ -758,7 +758,7 @@ export interface PresenceChangedEvent {
  */
 export type PresenceStatus = 'online' | 'busy' | 'offline';
 
-/** Whether each of the users can be called now. */
+/** The present presence of each of the users. */
 export interface PresenceSubscribeAnswer {
   /** Each user once. */
   presence: Array<PresenceChangedEvent>;
@@ -766,7 +766,7 @@ export interface PresenceSubscribeAnswer {
 
 /** See whether users can be called, from now on. */
 export interface PresenceSubscribeRequest {
-  /** Whom: up to 256, in place of those before. */
+  /** The users to watch, up to 256, in place of those before. */
   userIds: Array<UserId>;
 }
 
@@ -790,9 +790,9 @@ export interface RelayUsage {
   bytesDown: number;
 }
 
-/** What a participant's last ICE generation has sent to another. */
+/** The description and candidates of a participant's last ICE generation, as relayed to another. */
 export interface Relayed {
-  /** Who sent it. */
+  /** The sender. */
   fromParticipant: ParticipantId;
   /** The last description. */
   description?: RelayedDescription;
@@ -804,19 +804,19 @@ export interface Relayed {
 export interface RelayedDescription {
   /** The call. */
   callId: CallId;
-  /** Who sent it. */
+  /** The sender. */
   from: UserId;
-  /** On which device. */
+  /** The sender's device. */
   fromDevice: DeviceId;
-  /** The room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId;
-  /** Which participant of the room sent it. */
+  /** The sender as a participant of the room. */
   fromParticipant?: ParticipantId;
-  /** Which of the two it is. */
+  /** Offer or answer. */
   type: SdpType;
   /** The description. */
   sdp: Sdp;
-  /** Whatever else the sender wrote. */
+  /** Any other fields that the sender wrote. */
   [other: string]: unknown;
 }
 
@@ -833,93 +833,93 @@ export type RoomId = string;
 
 /** Come into a room. */
 export interface RoomJoinRequest {
-  /** Which: a text that the application chooses. */
+  /** The room's name: a text that the application chooses. */
   roomId: RoomId;
-  /** What the room carries, of whoever comes first; `video` if it is left out. */
+  /** The media of the room, set by its first participant; `video` if omitted. */
   callType?: CallType | null;
   /** Any JSON, shown to the others; up to 4 KiB. */
   metadata?: unknown;
 }
 
-/** Somebody came into the room. */
+/** A participant joined the room. */
 export interface RoomJoinedEvent {
-  /** The life of the room. */
+  /** The call id of the room's current session. */
   callId: CallId;
   /** The room. */
   roomId: RoomId;
-  /** Who: an offer of this one follows. */
+  /** The new participant, who sends an offer next. */
   participant: RoomParticipant;
 }
 
 /** This device is in the room no more. */
 export interface RoomLeaveAnswer {
-  /** The life of the room, which goes on if there are others in it. */
+  /** The call id of the room's current session, which goes on if there are others in it. */
   callId: CallId;
   /** The room. */
   roomId: RoomId;
-  /** Which participant it was. */
+  /** The participant that this device was. */
   participantId: ParticipantId;
-  /** Why, as the others hear it. */
+  /** The reason, as the others hear it. */
   reason: EndReason;
 }
 
 /** Go out of a room. */
 export interface RoomLeaveRequest {
-  /** Which. */
+  /** The room. */
   roomId: RoomId;
-  /** Which life of it, if that matters. */
+  /** The call id of the room's current session; optional. */
   callId?: CallId | null;
-  /** Why: a word that the server knows counts as that, and any other text as `hangup`. */
+  /** The reason: one of the known values; any other text counts as `hangup`. */
   reason?: string | null;
 }
 
-/** Somebody is in the room no more. */
+/** A participant left the room. */
 export interface RoomLeftEvent {
-  /** The life of the room. */
+  /** The call id of the room's current session. */
   callId: CallId;
   /** The room. */
   roomId: RoomId;
-  /** Which participant. */
+  /** The participant. */
   participantId: ParticipantId;
-  /** Who that was. */
+  /** The participant's user. */
   userId: UserId;
-  /** Why. */
+  /** The reason of the departure. */
   reason: EndReason;
 }
 
 /** A participant of a room, as the others see it. */
 export interface RoomParticipant {
-  /** Which: what is for this one alone names it in `to`. */
+  /** The participant's id, used in `to` for payloads to it alone. */
   participantId: ParticipantId;
-  /** Who it is. Two devices of a user are two participants. */
+  /** The user. Two devices of a user are two participants. */
   userId: UserId;
-  /** What to show to people, if the token has a name. */
+  /** The display name, if the token has one. */
   name?: string;
-  /** On which device. */
+  /** The participant's device. */
   deviceId: DeviceId;
   /** False between `call:reconnecting` and `call:reconnected`. */
   connected: boolean;
-  /** What it says that it sends, if it is anything out of the ordinary. */
+  /** The reported media state; omitted if it is the default. */
   media?: Media;
-  /** What it sent along when it joined: any JSON. */
+  /** The metadata of its `room:join`: any JSON. */
   metadata?: unknown;
 }
 
-/** Where a room stands, for a device that came back to it with a new session. */
+/** The state of a room, for a device that came back to it with a new session. */
 export type RoomSyncEvent = RoomView & {
-  /** What was relayed to this device, of each of the others of whom there is anything. */
+  /** The latest relayed description and candidates of each other participant that sent any. */
   relayed: Array<Relayed>;
 };
 
 /** A room as one participant sees it. */
 export interface RoomView {
-  /** The life of the room: the call that began with its first participant and ends with its last. */
+  /** The call id of the room's current session, from its first participant to its last. */
   callId: CallId;
   /** The room. */
   roomId: RoomId;
-  /** What it carries. */
+  /** The media of the room. */
   callType: CallType;
-  /** Which participant this device is. */
+  /** This device's own participant id. */
   participantId: ParticipantId;
   /** The others. */
   participants: Array<RoomParticipant>;
@@ -927,25 +927,25 @@ export interface RoomView {
   iceServers: Array<IceServer>;
   /** For this room only; null without a relay, or with a token that does not allow it. */
   turnCredentials: TurnCredentials | null;
-  /** Until when the credentials open allocations. */
+  /** The time until which the credentials open allocations. */
   expiresAt: Timestamp;
 }
 
 /** A session description: the text, or the browser's whole `RTCSessionDescription`. */
 export type Sdp = string | SessionDescription;
 
-/** Which of the two descriptions it is. */
+/** The type of a description. */
 export type SdpType = 'offer' | 'answer';
 
 /** The server stops, and closes the connection next. */
 export interface ServerDrainingEvent {
-  /** In how many milliseconds to connect again. */
+  /** The milliseconds after which to connect again. */
   reconnectAfterMs: number;
 }
 
 /** An `RTCSessionDescription` as browsers print it. */
 export interface SessionDescription {
-  /** Which it is; what counts is the event that it comes in. */
+  /** The type; ignored, since the name of the event gives it. */
   type?: string | null;
   /** The text. */
   sdp: string;
@@ -994,17 +994,17 @@ export interface SessionWelcome {
 export interface SignalAnswerEvent {
   /** The call. */
   callId: CallId;
-  /** Who sent it. */
+  /** The sender. */
   from: UserId;
-  /** On which device. */
+  /** The sender's device. */
   fromDevice: DeviceId;
-  /** The room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId;
-  /** Which participant of the room sent it. */
+  /** The sender as a participant of the room. */
   fromParticipant?: ParticipantId;
   /** The answer. */
   sdp: Sdp;
-  /** Whatever else the sender wrote. */
+  /** Any other fields that the sender wrote. */
   [other: string]: unknown;
 }
 
@@ -1012,27 +1012,27 @@ export interface SignalAnswerEvent {
 export interface SignalOfferEvent {
   /** The call. */
   callId: CallId;
-  /** Who sent it. */
+  /** The sender. */
   from: UserId;
-  /** On which device. */
+  /** The sender's device. */
   fromDevice: DeviceId;
-  /** The room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId;
-  /** Which participant of the room sent it. */
+  /** The sender as a participant of the room. */
   fromParticipant?: ParticipantId;
   /** The offer. */
   sdp: Sdp;
-  /** Whatever else the sender wrote. */
+  /** Any other fields that the sender wrote. */
   [other: string]: unknown;
 }
 
 /** An SDP offer or answer for the other side. */
 export interface SignalRequest {
-  /** Which call; may be left out by a session that is in one call only. */
+  /** The call; optional in a session with exactly one call. */
   callId?: CallId | null;
-  /** Which room, where it is one. */
+  /** The room, if the call is one. */
   roomId?: RoomId | null;
-  /** For which participant of the room. */
+  /** The participant of the room that it is for. */
   to?: ParticipantId | null;
   /** The description. */
   sdp: Sdp;
@@ -1053,7 +1053,7 @@ export interface TurnCredentials {
   uris: Array<string>;
 }
 
-/** Whether a user may call. */
+/** The blocking of a user. */
 export interface UserBlockAnswer {
   /** The user. */
   userId: UserId;
@@ -1063,7 +1063,7 @@ export interface UserBlockAnswer {
 
 /** Take no calls from a user any more. */
 export interface UserBlockRequest {
-  /** Whose. */
+  /** The user to block. */
   userId: UserId;
   /** False takes them again; true if it is left out. */
   blocked?: boolean | null;

@@ -97,7 +97,7 @@ pub fn asyncapi() -> String {
 }
 
 const ABOUT: &str = "\
-How a client makes, takes and ends calls. `docs/protocol.md` says more of each event.
+The events by which a client makes, takes and ends calls. `docs/protocol.md` says more of each event.
 
 Over Socket.IO, at `/socket.io/`, the same events have the same names: `data` is the argument, and the \
 answer's `data` is the acknowledgement. `session:hello`, `ack` and the fields around `data` are not \

@@ -78,3 +78,36 @@ fn the_close_codes_are_those_of_the_protocol() {
     let described = described.as_str().expect("a text");
     assert!(codes.iter().all(|code| described.contains(&format!("- {code}: "))), "{described}");
 }
+
+/// Descriptions are noun phrases, which a reader understands without the field's name.
+#[test]
+fn no_description_begins_with_a_question_word() {
+    const WORDS: [&str; 9] =
+        ["What", "Whose", "Whether", "Who", "Which", "Why", "How", "Whom", "When"];
+    let begins_with_one = |text: &str| {
+        WORDS.contains(&text.split(|c: char| !c.is_alphabetic()).next().unwrap_or_default())
+    };
+    let mut descriptions = Vec::new();
+    collect_descriptions(&asyncapi(), &mut descriptions);
+    assert!(descriptions.len() > 100);
+    let types = super::typescript();
+    let comments = types.lines().map(|line| line.trim().trim_start_matches(['/', '*', ' ']));
+    let comments = comments.map(str::to_owned);
+    let bad: Vec<_> =
+        descriptions.into_iter().chain(comments).filter(|text| begins_with_one(text)).collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+}
+
+/// Collects every description and summary in a document.
+fn collect_descriptions(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for key in ["description", "summary"] {
+                found.extend(fields.get(key).and_then(Value::as_str).map(str::to_owned));
+            }
+            fields.values().for_each(|value| collect_descriptions(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect_descriptions(value, found)),
+        _ => {}
+    }
+}

@@ -1,4 +1,4 @@
-//! What requests are answered with, besides `ok: true`. Several requests share an answer.
+//! The answers to requests, without `ok: true`. Several requests share an answer.
 
 use callbox_base::{
     auth::TurnCredentials,
@@ -15,23 +15,23 @@ use super::{CallState, CallType, EndReason, IceServer, Timestamp, events::Presen
 pub(super) struct CallAnswer {
     /// The call.
     pub call_id: CallId,
-    /// The room, where it is one.
+    /// The room, if the call is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub room_id: Option<RoomId>,
 }
 
-/// The call that the request was about, and where it stands now.
+/// The call that the request was about, and its state now.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CallStateAnswer {
     /// The call.
     pub call_id: CallId,
-    /// The room, where it is one.
+    /// The room, if the call is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub room_id: Option<RoomId>,
-    /// Where it stands.
+    /// The state of the call.
     pub state: CallState,
 }
 
@@ -41,15 +41,15 @@ pub(super) struct CallStateAnswer {
 pub(super) struct CallInitiateAnswer {
     /// The call.
     pub call_id: CallId,
-    /// Where it stands.
+    /// The state of the call.
     pub state: CallState,
-    /// What it carries: what was asked for, unless it is the other's call.
+    /// The media of the call: the requested ones, unless it is the other's call.
     pub call_type: CallType,
     /// True where the two have called each other: it is the other's call, which this device took.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub glare: Option<bool>,
-    /// Until when it rings; missing where it was taken.
+    /// The time until which it rings; omitted if it was taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub expires_at: Option<Timestamp>,
@@ -66,7 +66,7 @@ pub(super) struct CallInitiateAnswer {
 pub(super) struct CallTransferAnswer {
     /// The call.
     pub call_id: CallId,
-    /// Until when it rings.
+    /// The time until which it rings.
     pub expires_at: Timestamp,
 }
 
@@ -76,21 +76,21 @@ pub(super) struct CallTransferAnswer {
 pub(super) struct CallEndAnswer {
     /// The call.
     pub call_id: CallId,
-    /// `ended` or `failed`; of a call that goes on without this device, where it stands.
+    /// `ended` or `failed`; the present state of a call that goes on without this device.
     pub state: CallState,
-    /// Why it ended.
+    /// The reason of the end.
     pub reason: EndReason,
     /// Seconds since the accept, 0 without one.
     pub duration: f64,
 }
 
-/// What the call carries, until the other side agrees to something else.
+/// The media of the call, until the other side accepts an upgrade.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CallUpgradeAnswer {
     /// The call.
     pub call_id: CallId,
-    /// What it carries now.
+    /// The media of the call now.
     pub call_type: CallType,
 }
 
@@ -102,7 +102,7 @@ pub(super) struct IceRefreshAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub call_id: Option<CallId>,
-    /// The room, where it is one.
+    /// The room, if the call is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub room_id: Option<RoomId>,
@@ -111,11 +111,11 @@ pub(super) struct IceRefreshAnswer {
     /// Null without a relay, or with a token that does not allow it.
     #[schema(required)]
     pub turn_credentials: Option<TurnCredentials>,
-    /// Until when the credentials open allocations.
+    /// The time until which the credentials open allocations.
     pub expires_at: Timestamp,
 }
 
-/// Whether each of the users can be called now.
+/// The present presence of each of the users.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PresenceSubscribeAnswer {
@@ -123,7 +123,7 @@ pub(super) struct PresenceSubscribeAnswer {
     pub presence: Vec<PresenceChangedEvent>,
 }
 
-/// Whether a user may call.
+/// The blocking of a user.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UserBlockAnswer {
@@ -137,7 +137,7 @@ pub(super) struct UserBlockAnswer {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AuthRefreshAnswer {
-    /// Until when the token is good.
+    /// The time at which the token expires.
     pub expires_at: Timestamp,
 }
 
@@ -145,12 +145,12 @@ pub(super) struct AuthRefreshAnswer {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RoomLeaveAnswer {
-    /// The life of the room, which goes on if there are others in it.
+    /// The call id of the room's current session, which goes on if there are others in it.
     pub call_id: CallId,
     /// The room.
     pub room_id: RoomId,
-    /// Which participant it was.
+    /// The participant that this device was.
     pub participant_id: ParticipantId,
-    /// Why, as the others hear it.
+    /// The reason, as the others hear it.
     pub reason: EndReason,
 }

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use callbox_base::clock::TimerQueue;
 
-/// The due time of one timer; unset while nothing is due. Whoever sets or clears it hands in the
-/// queue, so that neither goes without the other.
+/// The due time of one timer; unset while nothing is due. `set` and `clear` update the timer queue,
+/// too.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Deadline(Option<Instant>);
 

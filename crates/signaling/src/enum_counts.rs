@@ -23,12 +23,12 @@ impl<W: WireEnum> EnumCounts<W> {
         self.counts[word.index()] += 1;
     }
 
-    /// Adds what another tally has counted.
+    /// Adds the counts of another.
     pub(super) fn merge(&mut self, other: &Self) {
         self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
     }
 
-    /// Counts the word once less, where the tally says how many there are now.
+    /// Counts the word once less, for counts of what there is now.
     pub(super) fn sub(&mut self, word: W) {
         self.counts[word.index()] -= 1;
     }
@@ -55,13 +55,13 @@ mod tests {
     use crate::CallType;
 
     #[test]
-    fn a_tally_counts_each_word() {
-        let mut tally = EnumCounts::default();
-        tally.add(CallType::Video);
-        tally.add(CallType::Video);
-        tally.add(CallType::Audio);
-        tally.sub(CallType::Audio);
-        assert_eq!(tally.iter().collect::<Vec<_>>(), [(CallType::Audio, 0), (CallType::Video, 2)]);
-        assert_eq!(tally.total(), 2);
+    fn each_word_is_counted() {
+        let mut counts = EnumCounts::default();
+        counts.add(CallType::Video);
+        counts.add(CallType::Video);
+        counts.add(CallType::Audio);
+        counts.sub(CallType::Audio);
+        assert_eq!(counts.iter().collect::<Vec<_>>(), [(CallType::Audio, 0), (CallType::Video, 2)]);
+        assert_eq!(counts.total(), 2);
     }
 }

@@ -48,9 +48,9 @@ impl Keeping {
         std::mem::take(&mut self.touched)
     }
 
-    /// Puts out what has changed of a call since it was last kept. `over` is the record of a room,
+    /// Emits the changes of a call since it was last kept. `over` is the record of a room,
     /// or of a call whose end is not reported yet.
-    pub(crate) fn put_out_changes(
+    pub(crate) fn emit_changes(
         &mut self,
         id: CallId,
         call: Option<&Call>,

@@ -107,7 +107,7 @@
 //!     }
 //! }
 //!
-//! /// What a frame of a client asks for. Its payload is text that anybody may have written.
+//! /// A request of a client. Its payload is text that anybody may have written.
 //! fn request(session: SessionId, id: u64, event: &str, data: &str) -> Result<Input, Unreadable> {
 //!     let (id, event) = (Some(RequestId(id)), event.to_owned());
 //!     Ok(Input::Request { session, id, event, data: Payload::parse(data)? })
@@ -227,6 +227,7 @@
 //! | [`Output::PeersAnnounced`] | `Common::announce` |
 //! | [`Output::CallEnded`] | `Common::end_call`, then `Engine::end_call` |
 //! | [`Output::RevokeUser`] | `Common::revoke_user`, then `Engine::revoke_user` |
+//! | [`Hub::kick`] | `Common::kick`, then `Engine::kick` |
 //! | [`Output::ReadmitUser`], [`Output::LiftKick`] | `Common::readmit_user`, `Common::lift_kick` |
 //! | `Event::AllocationOpened`, `Event::AllocationClosed` | [`Input::RelayOpened`], [`Input::RelayClosed`] |
 //!
@@ -265,12 +266,13 @@
 //! | [`RequestError`], [`ErrorCode`] | the refusal of a request |
 //! | [`jwt`] | tokens: [`TokenVerifier`](jwt::TokenVerifier), [`TokenMinter`](jwt::TokenMinter), [`Identity`](jwt::Identity) |
 //! | [`CallRecord`], [`CallReport`], [`Stats`] | calls and numbers, for operators |
-//! | [`RequestName`], [`EventName`], [`EndReason`], … | the closed lists of words on the wire ([`WireEnum`]) |
+//! | [`RequestName`], [`EventName`], [`EndReason`], … | the closed lists of names on the wire ([`WireEnum`]) |
 //!
 //! # Inside the crate
 //!
 //! | module | contents |
 //! |---|---|
+//! | `config` | the settings of an operator |
 //! | `io`, `message` | inputs and outputs, events and answers |
 //! | `wire_enums`, `enum_counts`, `error`, `error_code`, `close_reason` | the closed lists on the wire: event names, reasons, error codes |
 //! | `events/`, `answers`, `schema` | a type for each event and each answer, and their schemas |
@@ -278,15 +280,16 @@
 //! | `hub/requests/` | a file for each request |
 //! | `call/`, `rooms/`, `member` | calls of two, calls of up to eight, and the members of both |
 //! | `ended_calls`, `settling` | calls that are over and still shown, and those whose end waits for the relay |
-//! | `sessions`, `session_token` | sessions, with and without a connection, and their tokens |
+//! | `sessions`, `session_token`, `sender` | sessions, with and without a connection, their tokens, and the sender of a request |
 //! | `users`, `watches`, `lost_devices` | users with their devices and calls, the watchers of presence, devices that may come back |
-//! | `kicks`, `pairs` | kicked users, and the rates of calls between pairs of users |
+//! | `kicks`, `pair_rates` | kicked users, and the rates of calls between pairs of users |
 //! | `rate`, `idempotency`, `replay` | limits of rates, requests that are made twice, events until they are acknowledged |
 //! | `outbox`, `timer`, `deadline` | the outputs in their order, the timers and their due times |
-//! | `report` | each step of a call, for records and webhooks |
+//! | `report`, `stats` | each step of a call, for records and webhooks, and the numbers of the metrics page |
 //! | `keeping`, `kept` | the state of calls that outlasts the server |
-//! | `sdp_addresses`, `sent` | the addresses that a side names, and what is read of its messages |
+//! | `sdp_addresses`, `relayed_content` | the addresses that a side names, and what is read of its messages |
 //! | `payload`, `text` | JSON that comes in and goes out, as text |
+//! | `timestamp`, `hash_table` | the time in payloads and records, and the hash table of what every request looks up |
 //! | `jwt` | tokens |
 #![forbid(unsafe_code)]
 
@@ -302,27 +305,27 @@ mod enum_counts;
 mod error;
 mod error_code;
 mod events;
+mod hash_table;
 mod hub;
 mod idempotency;
 mod io;
 mod keeping;
 mod kept;
 mod kicks;
-mod lookup;
 mod lost_devices;
 mod member;
 mod message;
 mod outbox;
-mod pairs;
+mod pair_rates;
 mod payload;
 mod rate;
+mod relayed_content;
 mod replay;
 mod report;
 mod rooms;
 mod schema;
 mod sdp_addresses;
 mod sender;
-mod sent;
 mod session_token;
 mod sessions;
 mod settling;

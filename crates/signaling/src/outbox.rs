@@ -8,7 +8,7 @@ use super::{
     Event, EventName, JsonText, Output,
     call::{Call, Role},
     events::CallStateEvent,
-    lookup::Lookup,
+    hash_table::Lookup,
     message::EventPayload,
     replay::Replay,
 };

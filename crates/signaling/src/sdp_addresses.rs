@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::{
         Payload,
-        sent::{Candidate, Description},
+        relayed_content::{Candidate, Description},
     };
 
     /// Returns the addresses named in the payload of an `ice:candidate`; none if it is refused.

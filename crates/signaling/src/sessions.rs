@@ -10,7 +10,7 @@ use callbox_base::{
 use super::{
     ClientMark, Config,
     deadline::Deadline,
-    lookup::Lookup,
+    hash_table::Lookup,
     rate::{EventLimit, Verdict},
     sender::Sender,
     session_token::SessionToken,

@@ -5,19 +5,20 @@ use std::{collections::BTreeMap, time::Instant};
 
 use callbox_base::{clock::TimerQueue, ids::CallId};
 
-use super::{call::RelayMeter, ended_calls::EndedCall, timer::Timer};
+use super::{call::RelayMeter, deadline::Deadline, ended_calls::EndedCall, timer::Timer};
 
 /// The calls that wait for the relay, each with the time at which its end is reported anyway. They
 /// are few: the relay's quotas bound them.
 #[derive(Debug, Default)]
-pub(super) struct Settling(BTreeMap<CallId, (Instant, EndedCall)>);
+pub(super) struct Settling(BTreeMap<CallId, (Deadline, EndedCall)>);
 
 impl Settling {
     /// Adds a call, whose end is reported at `due` at the latest.
     pub(crate) fn insert(&mut self, call: EndedCall, due: Instant, timers: &mut TimerQueue<Timer>) {
         let id = call.id();
-        timers.set(due, Timer::Settle(id));
-        self.0.insert(id, (due, call));
+        let mut deadline = Deadline::default();
+        deadline.set(due, timers, Timer::Settle(id));
+        self.0.insert(id, (deadline, call));
     }
 
     /// Removes a call with its timer.
@@ -26,8 +27,8 @@ impl Settling {
         id: CallId,
         timers: &mut TimerQueue<Timer>,
     ) -> Option<EndedCall> {
-        let (due, call) = self.0.remove(&id)?;
-        timers.clear(due, Timer::Settle(id));
+        let (mut deadline, call) = self.0.remove(&id)?;
+        deadline.clear(timers, Timer::Settle(id));
         Some(call)
     }
 

@@ -24,7 +24,7 @@ pub(super) enum Timer {
     /// The time for which the device rings that a call is transferred to ends.
     Transfer(CallId),
     /// The time for the decision about holding a call ends.
-    Asked(CallId),
+    HoldDecision(CallId),
     /// The report of a call's end waits for the relay no longer.
     Settle(CallId),
 }

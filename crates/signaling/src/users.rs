@@ -10,8 +10,8 @@ use callbox_base::ids::{CallId, DeviceId, SessionId, UserId};
 use super::{
     Answer, ClientMark, PresenceStatus,
     events::PresenceChangedEvent,
+    hash_table::Lookup,
     idempotency::{AnsweredRequests, MessageId},
-    lookup::Lookup,
     lost_devices::{LostDevice, LostDevices},
     rate::Bucket,
     watches::Watches,

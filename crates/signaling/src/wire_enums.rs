@@ -1,4 +1,4 @@
-//! The closed lists of words on the wire: event names, states, reasons.
+//! The closed lists of names on the wire: event names, states, reasons.
 
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
@@ -168,18 +168,18 @@ wire_enum! {
         CallMessage = "call:message",
         /// Fresh relay credentials.
         IceServers = "ice:servers",
-        /// Somebody came into the room.
+        /// A participant joined the room.
         RoomJoined = "room:joined",
-        /// Somebody is in the room no more.
+        /// A participant left the room.
         RoomLeft = "room:left",
         /// The state of a room, for a device that came back without its session.
         RoomSync = "room:sync",
         /// A user can be called, or cannot any more.
         PresenceChanged = "presence:changed",
-        /// The server stops; when to come back.
+        /// The server stops; it says after what time to connect again.
         ServerDraining = "server:draining",
-        /// An event that wanted no answer was refused, or, over Socket.IO, why the connection is
-        /// closed.
+        /// An event that wanted no answer was refused, or, over Socket.IO, the connection is closed
+        /// next.
         Error = "error",
     }
 }

@@ -13,7 +13,7 @@ use super::{DescriptionKind, relayed::Relayed};
 use crate::{
     Config, JsonText,
     deadline::Deadline,
-    sent::{Candidate, Description},
+    relayed_content::{Candidate, Description},
     timer::Timer,
 };
 

@@ -13,6 +13,7 @@ mod ringing;
 mod role;
 mod state;
 mod times;
+mod transfer;
 
 use std::time::Duration;
 
@@ -31,12 +32,13 @@ pub use media::{CallStats, Media, Path};
 pub(super) use party::Party;
 pub use record::{CallRecord, Participant};
 pub(super) use record::{RelayMeter, seconds};
-pub(super) use ringing::{Ringing, RingingDevice, Transfer};
+pub(super) use ringing::{Ringing, RingingDevice};
 pub(super) use role::PerRole;
 pub use role::Role;
 pub use state::CallState;
 pub(super) use state::Step;
 pub(super) use times::Times;
+pub(super) use transfer::Transfer;
 
 use super::{
     CallType, EndReason, Timestamp,
@@ -187,14 +189,14 @@ impl Call {
 
     /// Begins a transfer.
     pub(crate) fn begin_transfer(&mut self, transfer: Transfer, timers: &mut TimerQueue<Timer>) {
-        timers.set(transfer.until.instant, Timer::Transfer(self.id()));
-        self.transfer = Some(transfer);
+        let id = self.id();
+        self.transfer.insert(transfer).start(id, timers);
     }
 
     /// Ends the transfer that is under way.
     pub(crate) fn take_transfer(&mut self, timers: &mut TimerQueue<Timer>) -> Option<Transfer> {
-        let transfer = self.transfer.take()?;
-        timers.clear(transfer.until.instant, Timer::Transfer(self.id()));
+        let mut transfer = self.transfer.take()?;
+        transfer.stop(self.id(), timers);
         Some(transfer)
     }
 
@@ -261,10 +263,11 @@ impl Call {
     pub(crate) fn stop(&mut self, timers: &mut TimerQueue<Timer>) -> usize {
         self.ringing.stop_timers(timers);
         self.lifecycle.stop_credential_refresh(timers);
-        if let Some(transfer) = &self.transfer {
-            timers.clear(transfer.until.instant, Timer::Transfer(self.id()));
-        }
         let id = self.id();
+        // The transfer stays, for its device is told of the end of the call.
+        if let Some(transfer) = &mut self.transfer {
+            transfer.stop(id, timers);
+        }
         for role in [Role::Caller, Role::Callee] {
             self.parties[role].stop_grace(timers, Timer::Grace(Member::Side(id, role)));
         }
@@ -298,8 +301,8 @@ impl Call {
             Some(Involvement::Ringing)
         } else {
             let transfer = self.transfer.as_ref();
-            let offered = transfer.filter(|transfer| transfer.ringing.session() == session);
-            offered.map(|transfer| Involvement::Offered(transfer.role))
+            let offered = transfer.filter(|transfer| transfer.session() == session);
+            offered.map(|transfer| Involvement::Offered(transfer.role()))
         }
     }
 
@@ -325,13 +328,13 @@ impl Call {
             .into_iter()
             .flatten()
             .chain(self.ringing.sessions())
-            .chain(self.transfer.as_ref().map(|transfer| transfer.ringing.session()))
+            .chain(self.transfer.as_ref().map(Transfer::session))
     }
 
     /// Returns the time until which it rings, before the accept or at the device that it is
     /// transferred to.
     pub(crate) fn expires_at(&self) -> Timestamp {
-        let until = self.transfer.as_ref().map_or(self.ringing.until(), |transfer| transfer.until);
+        let until = self.transfer.as_ref().map_or(self.ringing.until(), Transfer::until);
         Timestamp(until.unix)
     }
 

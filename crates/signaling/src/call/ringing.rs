@@ -1,4 +1,4 @@
-//! Devices that ring: those of a callee, and one that a side is transferred to.
+//! The devices that ring.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -7,7 +7,6 @@ use callbox_base::{
     ids::{CallId, DeviceId, SessionId},
 };
 
-use super::Role;
 use crate::{deadline::Deadline, timer::Timer};
 
 /// A device that received the call and may accept it.
@@ -39,6 +38,8 @@ pub(crate) struct Ringing {
     call: CallId,
     /// The time until which the call rings.
     until: Now,
+    /// The end of the ringing, while its timer runs.
+    deadline: Deadline,
     /// The time until which it waits for the decision whether to hold it for a device.
     hold_decision: Deadline,
     devices: BTreeMap<DeviceId, RingingDevice>,
@@ -47,7 +48,8 @@ pub(crate) struct Ringing {
 impl Ringing {
     /// Makes the ringing of a call that has reached no device.
     pub(crate) fn new(call: CallId, until: Now) -> Self {
-        Self { call, until, hold_decision: Deadline::default(), devices: BTreeMap::new() }
+        let (deadline, hold_decision) = Default::default();
+        Self { call, until, deadline, hold_decision, devices: BTreeMap::new() }
     }
 
     /// Returns the time until which the call rings.
@@ -56,13 +58,13 @@ impl Ringing {
     }
 
     /// Starts the time for which the call rings.
-    pub(crate) fn start(&self, timers: &mut TimerQueue<Timer>) {
-        timers.set(self.until.instant, Timer::Ring(self.call));
+    pub(crate) fn start(&mut self, timers: &mut TimerQueue<Timer>) {
+        self.deadline.set(self.until.instant, timers, Timer::Ring(self.call));
     }
 
     /// Stops the timers. The devices stay, for those who are told of the end of the call.
     pub(crate) fn stop_timers(&mut self, timers: &mut TimerQueue<Timer>) {
-        timers.clear(self.until.instant, Timer::Ring(self.call));
+        self.deadline.clear(timers, Timer::Ring(self.call));
         self.stop_hold_decision(timers);
     }
 
@@ -104,12 +106,12 @@ impl Ringing {
 
     /// Starts the wait for the decision whether to hold the call.
     pub(crate) fn await_hold_decision(&mut self, until: Instant, timers: &mut TimerQueue<Timer>) {
-        self.hold_decision.set(until, timers, Timer::Asked(self.call));
+        self.hold_decision.set(until, timers, Timer::HoldDecision(self.call));
     }
 
     /// Stops the wait for the decision whether to hold the call. Returns true if it ran.
     pub(crate) fn stop_hold_decision(&mut self, timers: &mut TimerQueue<Timer>) -> bool {
-        self.hold_decision.clear(timers, Timer::Asked(self.call))
+        self.hold_decision.clear(timers, Timer::HoldDecision(self.call))
     }
 
     /// Returns true while the call waits for the decision whether to hold it.
@@ -117,18 +119,4 @@ impl Ringing {
     pub(crate) fn awaits_hold_decision(&self) -> bool {
         self.hold_decision.is_set()
     }
-}
-
-/// The hand-over of a side of a call to another device of its user, which rings.
-#[derive(Debug)]
-pub(crate) struct Transfer {
-    /// The side that is handed over.
-    pub role: Role,
-    /// The device that is to be the side.
-    pub device: DeviceId,
-    pub ringing: RingingDevice,
-    /// The time until which it rings.
-    pub until: Now,
-    /// True if the device before has left, so that the call ends if the new one does not take it.
-    pub alone: bool,
 }

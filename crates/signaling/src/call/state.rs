@@ -17,9 +17,9 @@ wire_enum! {
         Connected = "connected",
         /// Was connected; a side is lost, works on its media path or has changed its device.
         Reconnecting = "reconnecting",
-        /// Over.
+        /// Ended without a failure.
         Ended = "ended",
-        /// Over, though nobody wanted that.
+        /// Ended by a failure.
         Failed = "failed",
     }
 }
@@ -40,8 +40,8 @@ pub(crate) enum Step {
     Deliver,
     /// A device of the callee takes it.
     Accept,
-    /// A second participant comes into a room, which does not ring.
-    Meet,
+    /// A second participant joins a room, which does not ring.
+    Join,
     /// Media flows.
     Connect,
     /// Media waits for a side.
@@ -76,7 +76,7 @@ impl CallState {
             (Self::Idle, Step::Initiate) => Self::Initiating,
             (Self::Initiating, Step::Deliver) => Self::Ringing,
             (Self::Ringing, Step::Accept) => Self::Connecting,
-            (Self::Initiating, Step::Meet) => Self::Connecting,
+            (Self::Initiating, Step::Join) => Self::Connecting,
             (Self::Connecting, Step::Connect) => Self::Connected,
             (Self::Connected, Step::Lose) => Self::Reconnecting,
             (Self::Reconnecting, Step::Recover) => Self::Connected,
@@ -132,7 +132,7 @@ mod tests {
             Step::Initiate,
             Step::Deliver,
             Step::Accept,
-            Step::Meet,
+            Step::Join,
             Step::Connect,
             Step::Lose,
             Step::Recover,

@@ -2,8 +2,8 @@
 //!
 //! A call reads the wall clock once, when it begins; every later time of it is that one and what
 //! has passed since on the monotonic clock. So its times are in order and its duration is right,
-//! however the wall clock is set meanwhile. Only over a restart of the server, which the monotonic
-//! clock does not outlast, the wall clock says what has passed, within bounds.
+//! however the wall clock is set meanwhile. Across a restart, elapsed time is taken from the wall
+//! clock, within bounds.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What a call's sides hear of its life.
+//! The events of the course of a call.
 
 use callbox_base::{
     auth::TurnCredentials,
@@ -17,24 +17,23 @@ use crate::{CallRecord, CallType, EndReason, Timestamp};
 pub(crate) struct CallIncomingEvent {
     /// The call.
     pub call_id: CallId,
-    /// Who calls.
+    /// The caller.
     pub caller_id: UserId,
-    /// What to show for the caller, if the caller's token has a name.
+    /// The caller's display name, if the caller's token has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub caller_name: Option<String>,
-    /// What the call is to carry.
+    /// The media of the call.
     pub call_type: CallType,
-    /// What the caller sent along: any JSON.
+    /// The caller's metadata: any JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Value>)]
     pub metadata: Option<Box<RawValue>>,
-    /// Which device of this user hands the call over: then the caller is the other side of a call
-    /// that goes on.
+    /// The device that transfers the call; `callerId` is then the other side.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub transfer_from: Option<DeviceId>,
-    /// Until when it rings.
+    /// The time until which it rings.
     pub expires_at: Timestamp,
     /// For `new RTCPeerConnection({ iceServers })`.
     pub ice_servers: Vec<IceServer>,
@@ -49,9 +48,9 @@ pub(crate) struct CallIncomingEvent {
 pub(crate) struct CallRingingEvent {
     /// The call.
     pub call_id: CallId,
-    /// Who is called.
+    /// The callee.
     pub callee_id: UserId,
-    /// On which device.
+    /// The callee's device.
     pub device_id: DeviceId,
 }
 
@@ -61,9 +60,9 @@ pub(crate) struct CallRingingEvent {
 pub(crate) struct CallAcceptedEvent {
     /// The call.
     pub call_id: CallId,
-    /// Who took it.
+    /// The callee.
     pub callee_id: UserId,
-    /// On which device.
+    /// The callee's device.
     pub device_id: DeviceId,
 }
 
@@ -73,13 +72,13 @@ pub(crate) struct CallAcceptedEvent {
 pub(crate) struct CallEndedEvent {
     /// The call.
     pub call_id: CallId,
-    /// The room, where it is one.
+    /// The room, if the call is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub room_id: Option<RoomId>,
-    /// Why.
+    /// The reason of the end.
     pub reason: EndReason,
-    /// Who ended it; null where the server did.
+    /// The user who ended it; null if the server did.
     #[schema(required)]
     pub ended_by: Option<UserId>,
     /// Seconds since the accept, 0 without one.
@@ -92,7 +91,7 @@ pub(crate) struct CallEndedEvent {
 pub(crate) struct CallStateEvent {
     /// The call.
     pub call_id: CallId,
-    /// All of it.
+    /// The whole record of the call.
     pub call: CallRecord,
 }
 
@@ -102,15 +101,15 @@ pub(crate) struct CallStateEvent {
 pub(crate) struct CallReconnectingEvent {
     /// The call.
     pub call_id: CallId,
-    /// The room, where it is one.
+    /// The room, if the call is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub room_id: Option<RoomId>,
-    /// Which participant of the room.
+    /// The participant of the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub participant_id: Option<ParticipantId>,
-    /// Which side.
+    /// The user of that side.
     pub user_id: UserId,
 }
 
@@ -120,15 +119,15 @@ pub(crate) struct CallReconnectingEvent {
 pub(crate) struct CallReconnectedEvent {
     /// The call.
     pub call_id: CallId,
-    /// The room, where it is one.
+    /// The room, if the call is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub room_id: Option<RoomId>,
-    /// Which participant of the room.
+    /// The participant of the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub participant_id: Option<ParticipantId>,
-    /// Which side.
+    /// The user of that side.
     pub user_id: UserId,
 }
 
@@ -138,7 +137,7 @@ pub(crate) struct CallReconnectedEvent {
 pub(crate) struct CallTransferredEvent {
     /// The call.
     pub call_id: CallId,
-    /// Which side.
+    /// The user of that side.
     pub user_id: UserId,
     /// The device that was asked to take it.
     pub device_id: DeviceId,
@@ -147,25 +146,25 @@ pub(crate) struct CallTransferredEvent {
     pub accepted: bool,
 }
 
-/// What a side wants to carry instead.
+/// An upgrade that one side asked for and the other has not answered.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OpenUpgrade {
-    /// Who asks.
+    /// The user who asked.
     pub from: UserId,
-    /// What for.
+    /// The media that the call would have.
     pub call_type: CallType,
 }
 
-/// Where a call stands, for a device that came back to it with a new session.
+/// The state of a call, for a device that came back to it with a new session.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CallSyncEvent {
     /// The call.
     pub call_id: CallId,
-    /// All of it.
+    /// The whole record of the call.
     pub call: CallRecord,
-    /// What a side asked to carry instead, if the other has not said yes or no.
+    /// The upgrade that a side asked for, if the other has not answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub upgrade: Option<OpenUpgrade>,

@@ -1,4 +1,4 @@
-//! What a client hands to its `RTCPeerConnection`.
+//! The ICE servers and relay credentials that a client gives to its `RTCPeerConnection`.
 
 use callbox_base::{
     auth::TurnCredentials,
@@ -33,7 +33,7 @@ pub struct RelayAccess {
     /// The same for other clients; null without a relay, or with a token that does not allow it.
     #[schema(required)]
     pub turn_credentials: Option<TurnCredentials>,
-    /// Until when the credentials open allocations.
+    /// The time until which the credentials open allocations.
     pub expires_at: Timestamp,
 }
 
@@ -43,7 +43,7 @@ pub struct RelayAccess {
 pub(crate) struct IceServersEvent {
     /// The call.
     pub call_id: CallId,
-    /// The room, where it is one.
+    /// The room, if the call is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub room_id: Option<RoomId>,
@@ -52,6 +52,6 @@ pub(crate) struct IceServersEvent {
     /// For this call only; null with a token that does not allow it.
     #[schema(required)]
     pub turn_credentials: Option<TurnCredentials>,
-    /// Until when the credentials open allocations.
+    /// The time until which the credentials open allocations.
     pub expires_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! What the sides of an accepted call tell each other, as the server understands it.
+//! The events of an accepted call that the server makes from requests of a side.
 
 use callbox_base::ids::{CallId, DeviceId, ParticipantId, RoomId, UserId};
 use serde::Serialize;
@@ -6,29 +6,29 @@ use utoipa::ToSchema;
 
 use crate::CallType;
 
-/// What the other side sends now: all that it has said so far.
+/// The media that the other side sends now, complete.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MediaUpdatedEvent {
     /// The call.
     pub call_id: CallId,
-    /// The room, where it is one.
+    /// The room, if the call is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub room_id: Option<RoomId>,
-    /// Which participant of the room.
+    /// The participant of the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub participant_id: Option<ParticipantId>,
-    /// Which side.
+    /// The user of that side.
     pub user_id: UserId,
-    /// No sound.
+    /// True if no sound is sent.
     pub muted: bool,
-    /// Whether there are pictures; missing if it has not said.
+    /// True if video is sent; omitted if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub video: Option<bool>,
-    /// The call is on hold.
+    /// True if the call is on hold.
     pub held: bool,
 }
 
@@ -38,11 +38,11 @@ pub(crate) struct MediaUpdatedEvent {
 pub(crate) struct CallUpgradeEvent {
     /// The call.
     pub call_id: CallId,
-    /// Who wants it.
+    /// The user who asks.
     pub from: UserId,
-    /// On which device.
+    /// That user's device.
     pub from_device: DeviceId,
-    /// What it is to carry.
+    /// The media that the call would have.
     pub call_type: CallType,
 }
 
@@ -52,8 +52,8 @@ pub(crate) struct CallUpgradeEvent {
 pub(crate) struct CallUpgradedEvent {
     /// The call.
     pub call_id: CallId,
-    /// What it carries from now on.
+    /// The media of the call from now on.
     pub call_type: CallType,
-    /// Whether that is what was asked for.
+    /// True if the upgrade was accepted.
     pub accepted: bool,
 }

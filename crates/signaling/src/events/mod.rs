@@ -1,5 +1,5 @@
-//! What the server tells: the payload of each event, one type each. From them come the bytes that
-//! are sent and the documents that describe them ([`schema`](super::schema)).
+//! The payload of each event of the server, one type each. From them come the bytes that are sent
+//! and the documents that describe them ([`schema`](super::schema)).
 //!
 //! The doc comments here are what clients read.
 

@@ -1,4 +1,4 @@
-//! What a session hears of users whom it watches.
+//! The event of the users whom a session watches.
 
 use callbox_base::ids::UserId;
 use serde::Serialize;
@@ -6,12 +6,12 @@ use utoipa::ToSchema;
 
 use crate::PresenceStatus;
 
-/// Whether a user can be called.
+/// The presence of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PresenceChangedEvent {
-    /// Who.
+    /// The user.
     pub user_id: UserId,
-    /// Whether they can.
+    /// The user's presence.
     pub status: PresenceStatus,
 }

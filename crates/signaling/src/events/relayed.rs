@@ -1,5 +1,5 @@
-//! What a side of a call sends and the other one gets. It goes on as the sender wrote it, so these
-//! types only describe it; `relaying::signed` adds the sender.
+//! The payloads that are relayed from one side to the other. They go on as the sender wrote them,
+//! so these types only describe it; `relaying::signed` adds the sender.
 
 #![expect(dead_code, reason = "only their schemas are used")]
 
@@ -16,20 +16,20 @@ use utoipa::ToSchema;
 pub(crate) struct IceCandidateEvent {
     /// The call.
     call_id: CallId,
-    /// Who sent it.
+    /// The sender.
     from: UserId,
-    /// On which device.
+    /// The sender's device.
     from_device: DeviceId,
-    /// The room, where it is one.
+    /// The room, if the call is one.
     #[schema(nullable = false)]
     room_id: Option<RoomId>,
-    /// Which participant of the room sent it.
+    /// The sender as a participant of the room.
     #[schema(nullable = false)]
     from_participant: Option<ParticipantId>,
     /// The candidate; null at the end of candidates.
     #[schema(required)]
     candidate: Option<IceCandidate>,
-    /// Whatever else the sender wrote.
+    /// Any other fields that the sender wrote.
     #[serde(flatten)]
     other: BTreeMap<String, Value>,
 }
@@ -49,10 +49,10 @@ pub(crate) enum IceCandidate {
 pub(crate) struct IceCandidateInit {
     /// The candidate line; empty at the end of candidates.
     candidate: String,
-    /// Which media section it belongs to.
+    /// The identification tag of its media section.
     #[serde(rename = "sdpMid")]
     sdp_mid: Option<String>,
-    /// The same, counted from 0.
+    /// The index of its media section, from 0.
     #[serde(rename = "sdpMLineIndex")]
     sdp_m_line_index: Option<u16>,
     /// The ICE generation it belongs to.
@@ -66,19 +66,19 @@ pub(crate) struct IceCandidateInit {
 pub(crate) struct SignalOfferEvent {
     /// The call.
     call_id: CallId,
-    /// Who sent it.
+    /// The sender.
     from: UserId,
-    /// On which device.
+    /// The sender's device.
     from_device: DeviceId,
-    /// The room, where it is one.
+    /// The room, if the call is one.
     #[schema(nullable = false)]
     room_id: Option<RoomId>,
-    /// Which participant of the room sent it.
+    /// The sender as a participant of the room.
     #[schema(nullable = false)]
     from_participant: Option<ParticipantId>,
     /// The offer.
     sdp: Sdp,
-    /// Whatever else the sender wrote.
+    /// Any other fields that the sender wrote.
     #[serde(flatten)]
     other: BTreeMap<String, Value>,
 }
@@ -89,19 +89,19 @@ pub(crate) struct SignalOfferEvent {
 pub(crate) struct SignalAnswerEvent {
     /// The call.
     call_id: CallId,
-    /// Who sent it.
+    /// The sender.
     from: UserId,
-    /// On which device.
+    /// The sender's device.
     from_device: DeviceId,
-    /// The room, where it is one.
+    /// The room, if the call is one.
     #[schema(nullable = false)]
     room_id: Option<RoomId>,
-    /// Which participant of the room sent it.
+    /// The sender as a participant of the room.
     #[schema(nullable = false)]
     from_participant: Option<ParticipantId>,
     /// The answer.
     sdp: Sdp,
-    /// Whatever else the sender wrote.
+    /// Any other fields that the sender wrote.
     #[serde(flatten)]
     other: BTreeMap<String, Value>,
 }
@@ -112,27 +112,27 @@ pub(crate) struct SignalAnswerEvent {
 pub(crate) struct RelayedDescription {
     /// The call.
     call_id: CallId,
-    /// Who sent it.
+    /// The sender.
     from: UserId,
-    /// On which device.
+    /// The sender's device.
     from_device: DeviceId,
-    /// The room, where it is one.
+    /// The room, if the call is one.
     #[schema(nullable = false)]
     room_id: Option<RoomId>,
-    /// Which participant of the room sent it.
+    /// The sender as a participant of the room.
     #[schema(nullable = false)]
     from_participant: Option<ParticipantId>,
-    /// Which of the two it is.
+    /// Offer or answer.
     #[serde(rename = "type")]
     kind: SdpType,
     /// The description.
     sdp: Sdp,
-    /// Whatever else the sender wrote.
+    /// Any other fields that the sender wrote.
     #[serde(flatten)]
     other: BTreeMap<String, Value>,
 }
 
-/// Which of the two descriptions it is.
+/// The type of a description.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SdpType {
@@ -155,7 +155,7 @@ pub(crate) enum Sdp {
 /// An `RTCSessionDescription` as browsers print it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SessionDescription {
-    /// Which it is; what counts is the event that it comes in.
+    /// The type; ignored, since the name of the event gives it.
     #[serde(rename = "type")]
     kind: Option<String>,
     /// The text.
@@ -168,19 +168,19 @@ pub(crate) struct SessionDescription {
 pub(crate) struct CallMessageEvent {
     /// The call.
     call_id: CallId,
-    /// Who sent it.
+    /// The sender.
     from: UserId,
-    /// On which device.
+    /// The sender's device.
     from_device: DeviceId,
-    /// The room, where it is one.
+    /// The room, if the call is one.
     #[schema(nullable = false)]
     room_id: Option<RoomId>,
-    /// Which participant of the room sent it.
+    /// The sender as a participant of the room.
     #[schema(nullable = false)]
     from_participant: Option<ParticipantId>,
-    /// What it says: any JSON.
+    /// The content: any JSON.
     data: Value,
-    /// Whatever else the sender wrote.
+    /// Any other fields that the sender wrote.
     #[serde(flatten)]
     other: BTreeMap<String, Value>,
 }

@@ -1,4 +1,4 @@
-//! What the participants of a room hear.
+//! The events of rooms.
 
 use callbox_base::{
     auth::TurnCredentials,
@@ -15,24 +15,24 @@ use crate::{CallType, EndReason, Media, Timestamp};
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RoomParticipant {
-    /// Which: what is for this one alone names it in `to`.
+    /// The participant's id, used in `to` for payloads to it alone.
     pub participant_id: ParticipantId,
-    /// Who it is. Two devices of a user are two participants.
+    /// The user. Two devices of a user are two participants.
     pub user_id: UserId,
-    /// What to show to people, if the token has a name.
+    /// The display name, if the token has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub name: Option<String>,
-    /// On which device.
+    /// The participant's device.
     #[schema(required, nullable = false)]
     pub device_id: Option<DeviceId>,
     /// False between `call:reconnecting` and `call:reconnected`.
     pub connected: bool,
-    /// What it says that it sends, if it is anything out of the ordinary.
+    /// The reported media state; omitted if it is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub media: Option<Media>,
-    /// What it sent along when it joined: any JSON.
+    /// The metadata of its `room:join`: any JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Value>)]
     pub metadata: Option<Box<RawValue>>,
@@ -42,13 +42,13 @@ pub(crate) struct RoomParticipant {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RoomView {
-    /// The life of the room: the call that began with its first participant and ends with its last.
+    /// The call id of the room's current session, from its first participant to its last.
     pub call_id: CallId,
     /// The room.
     pub room_id: RoomId,
-    /// What it carries.
+    /// The media of the room.
     pub call_type: CallType,
-    /// Which participant this device is.
+    /// This device's own participant id.
     pub participant_id: ParticipantId,
     /// The others.
     pub participants: Vec<RoomParticipant>,
@@ -57,53 +57,53 @@ pub(crate) struct RoomView {
     /// For this room only; null without a relay, or with a token that does not allow it.
     #[schema(required)]
     pub turn_credentials: Option<TurnCredentials>,
-    /// Until when the credentials open allocations.
+    /// The time until which the credentials open allocations.
     pub expires_at: Timestamp,
 }
 
-/// Somebody came into the room.
+/// A participant joined the room.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RoomJoinedEvent {
-    /// The life of the room.
+    /// The call id of the room's current session.
     pub call_id: CallId,
     /// The room.
     pub room_id: RoomId,
-    /// Who: an offer of this one follows.
+    /// The new participant, who sends an offer next.
     pub participant: RoomParticipant,
 }
 
-/// Somebody is in the room no more.
+/// A participant left the room.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RoomLeftEvent {
-    /// The life of the room.
+    /// The call id of the room's current session.
     pub call_id: CallId,
     /// The room.
     pub room_id: RoomId,
-    /// Which participant.
+    /// The participant.
     pub participant_id: ParticipantId,
-    /// Who that was.
+    /// The participant's user.
     pub user_id: UserId,
-    /// Why.
+    /// The reason of the departure.
     pub reason: EndReason,
 }
 
-/// Where a room stands, for a device that came back to it with a new session.
+/// The state of a room, for a device that came back to it with a new session.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RoomSyncEvent {
     #[serde(flatten)]
     pub room: RoomView,
-    /// What was relayed to this device, of each of the others of whom there is anything.
+    /// The latest relayed description and candidates of each other participant that sent any.
     pub relayed: Vec<Relayed>,
 }
 
-/// What a participant's last ICE generation has sent to another.
+/// The description and candidates of a participant's last ICE generation, as relayed to another.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Relayed {
-    /// Who sent it.
+    /// The sender.
     pub from_participant: ParticipantId,
     /// The last description.
     #[serde(skip_serializing_if = "Option::is_none")]

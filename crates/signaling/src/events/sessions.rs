@@ -1,4 +1,4 @@
-//! What a session hears of itself and of the server.
+//! The events of a session itself and of the server.
 
 use callbox_base::{
     auth::TurnCredentials,
@@ -36,7 +36,7 @@ pub struct SessionWelcome {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuthExpiringEvent {
-    /// When.
+    /// The time at which the token expires.
     pub expires_at: Timestamp,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct AuthExpiringEvent {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ServerDrainingEvent {
-    /// In how many milliseconds to connect again.
+    /// The milliseconds after which to connect again.
     pub reconnect_after_ms: u64,
 }
 
@@ -73,7 +73,7 @@ pub struct EventError {
     pub retry_after_ms: Option<u64>,
 }
 
-/// One of two lists, which have some words in common.
+/// An error code of a request or of a closed session.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum EventErrorCode {

@@ -97,7 +97,7 @@ pub(super) fn end_all(hub: &mut Hub, now: Now) {
 }
 
 /// Stops the wait for a decision about holding a call. Returns true if there was one.
-pub(super) fn stop_asking(hub: &mut Hub, id: CallId) -> bool {
+pub(super) fn stop_hold_decision(hub: &mut Hub, id: CallId) -> bool {
     let call = hub.calls.get_mut(id);
     call.is_some_and(|call| call.ringing_mut().stop_hold_decision(&mut hub.timers))
 }

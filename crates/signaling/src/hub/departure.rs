@@ -26,16 +26,16 @@ pub(super) fn depart(hub: &mut Hub, now: Now, id: SessionId) {
 fn depart_from(hub: &mut Hub, now: Now, id: CallId, sender: &Sender) {
     if let Some(room) = hub.rooms.get(id) {
         if let Some(participant) = room.participant_of(sender.session) {
-            let (by, asked) = (Some(sender.user.clone()), Some(sender.session));
-            let leaving = Leaving { reason: EndReason::Left, by, asked };
+            let (by, requested_by) = (Some(sender.user.clone()), Some(sender.session));
+            let leaving = Leaving { reason: EndReason::Left, by, requested_by };
             room_leave::leave(hub, now, id, participant, &leaving);
         }
         return;
     }
     let Some(call) = hub.calls.get_mut(id) else { return };
     match (call.involvement_of(sender.session), call.transfer_mut()) {
-        (Some(Involvement::Side(role)), Some(transfer)) if transfer.role == role => {
-            transfer.alone = true;
+        (Some(Involvement::Side(role)), Some(transfer)) if transfer.role() == role => {
+            transfer.note_alone();
             reconnect_grace::start(hub, now, Member::Side(id, role), false);
         }
         (Some(Involvement::Side(_)), _) => {

@@ -93,10 +93,10 @@ fn check_calls(hub: &Hub) -> usize {
         timers += own_timers;
         if let Some(transfer) = call.transfer() {
             assert!(accepted, "nobody has accepted what is handed on");
-            let session = hub.sessions.get(transfer.ringing.session()).unwrap();
-            let party = call.party(transfer.role);
-            assert_eq!((session.user(), session.device()), (party.user(), &transfer.device));
-            assert_ne!(party.device(), Some(&transfer.device));
+            let session = hub.sessions.get(transfer.session()).unwrap();
+            let party = call.party(transfer.role());
+            assert_eq!((session.user(), session.device()), (party.user(), transfer.device()));
+            assert_ne!(party.device(), Some(transfer.device()));
         }
         assert!(!call.is_moved() || call.state() == CallState::Reconnecting);
         assert!(!call.state().is_over());
@@ -139,7 +139,7 @@ fn check_rooms(hub: &Hub) -> usize {
     for room in hub.rooms.iter() {
         in_state.add(room.state());
         assert!(names.insert(room.name()), "two rooms have one name");
-        assert_eq!(hub.rooms.named(room.name()).map(|room| room.id()), Some(room.id()));
+        assert_eq!(hub.rooms.by_name(room.name()).map(|room| room.id()), Some(room.id()));
         assert!((1..=MAX_PARTICIPANTS).contains(&room.len()));
         assert!(!room.state().is_over());
         assert_eq!(room.lifecycle().times().started().is_some(), room.state().is_accepted());

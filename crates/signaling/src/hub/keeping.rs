@@ -1,4 +1,4 @@
-//! The collection of what has changed of calls that outlast the server.
+//! The collection of the changes of calls that outlast the server.
 
 use callbox_base::ids::CallId;
 
@@ -22,8 +22,8 @@ pub(super) fn note_relayed(hub: &mut Hub) {
     calls.chain(rooms).for_each(|id| keeping.touch(id));
 }
 
-/// Puts out what has changed of the kept state.
-pub(super) fn put_out_changes(hub: &mut Hub) {
+/// Emits the changes of the kept state.
+pub(super) fn emit_changes(hub: &mut Hub) {
     let Some(keeping) = &mut hub.keeping else { return };
     let mut touched = keeping.take_touched();
     touched.extend(hub.calls.take_touched());
@@ -35,6 +35,6 @@ pub(super) fn put_out_changes(hub: &mut Hub) {
             (None, Some(room)) => Some(KeptEnd::of_room(room)),
             (None, None) => hub.settling.get(id).map(KeptEnd::of),
         };
-        keeping.put_out_changes(id, call, over.as_ref(), &mut hub.outbox);
+        keeping.emit_changes(id, call, over.as_ref(), &mut hub.outbox);
     }
 }

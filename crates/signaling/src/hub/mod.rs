@@ -4,11 +4,13 @@
 //! of the hub, in a file of its subject below this one.
 
 mod blocking;
+mod call_accept;
 mod call_end;
 mod credentials;
 mod departure;
 mod disconnect;
 mod finalize;
+mod glare;
 mod keeping;
 mod kick;
 mod limits;
@@ -66,7 +68,7 @@ use super::{
     keeping::Keeping,
     kicks::{Kicks, TokenMark},
     outbox::Outbox,
-    pairs::Pairs,
+    pair_rates::Pairs,
     rooms::Rooms,
     sessions::Sessions,
     settling::Settling,
@@ -184,7 +186,7 @@ impl Hub {
     pub fn poll_output(&mut self) -> Option<Output> {
         if self.outbox.len() == 0 {
             presence::publish(self);
-            keeping::put_out_changes(self);
+            keeping::emit_changes(self);
         }
         self.outbox.pop()
     }

@@ -1,7 +1,7 @@
 //! The wait for a device that a push message may wake.
 //!
-//! If a call reaches no device, somebody outside may be able to wake one, and is asked. If they
-//! want the call held, it waits for a device for as long as it would have rung.
+//! If a call reaches no device, a webhook may wake one by a push message, and is asked to hold the
+//! call. If it does, the call waits for a device for as long as it would have rung.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(super) fn reach_no_device(hub: &mut Hub, now: Now, id: CallId) {
 /// Applies the decision about holding a call, or its absence in time. It counts only while it is
 /// waited for.
 pub(super) fn decide(hub: &mut Hub, now: Now, id: CallId, hold: bool) {
-    if call_end::stop_asking(hub, id) && !hold {
+    if call_end::stop_hold_decision(hub, id) && !hold {
         call_end::end(hub, now, id, EndReason::Offline);
     }
 }

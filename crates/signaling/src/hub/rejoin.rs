@@ -7,7 +7,7 @@ use callbox_base::{
 
 use super::{Hub, reconnect_grace, relaying, ringing, room_join, transfer};
 use crate::{
-    call::{Involvement, RingingDevice, Role},
+    call::{Involvement, Role},
     events::{CallSyncEvent, OpenUpgrade, Relayed, RoomSyncEvent},
     member::{Lane, Member},
 };
@@ -36,10 +36,10 @@ pub(super) fn enter(
         sync(hub, now, id, role, session);
         relaying::deliver_journal(hub, now, Lane::From(id, role.other()));
     } else if let Some(transfer) = call.transfer_mut()
-        && transfer.role == role
-        && transfer.device == *device
+        && transfer.role() == role
+        && transfer.device() == device
     {
-        transfer.ringing = RingingDevice::new(session);
+        transfer.ring_again(session);
         transfer::offer(hub, now, id);
     } else if role == Role::Callee && !call.state().is_accepted() {
         let before = call.state();
@@ -60,12 +60,12 @@ fn sync(hub: &mut Hub, now: Now, id: CallId, role: Role, session: SessionId) {
     let upgrade = call
         .upgrade()
         .map(|(by, call_type)| OpenUpgrade { from: call.party(by).user().clone(), call_type });
-    let transfer = call.transfer().filter(|transfer| transfer.role == role);
+    let transfer = call.transfer().filter(|transfer| transfer.role() == role);
     let event = CallSyncEvent {
         call_id: id,
         call: call.record(now),
         upgrade,
-        transfer_to: transfer.map(|transfer| transfer.device.clone()),
+        transfer_to: transfer.map(|transfer| transfer.device().clone()),
         description,
         candidates,
     };

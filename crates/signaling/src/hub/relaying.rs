@@ -15,8 +15,8 @@ use crate::{
     call::{DescriptionKind, JournalFull},
     member::{Lane, Member},
     payload::Fields,
+    relayed_content::{Candidate, Description, Signed},
     sender::Sender,
-    sent::{Candidate, Description, Signed},
     timer::Timer,
 };
 

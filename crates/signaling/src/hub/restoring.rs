@@ -106,10 +106,10 @@ pub(super) fn restore(
 }
 
 /// Continues a call, with the reconnect grace of both sides.
-fn restore_live(hub: &mut Hub, now: Now, call: Call) {
+fn restore_live(hub: &mut Hub, now: Now, mut call: Call) {
     let (id, accepted) = (call.id(), call.state().is_accepted());
     if !accepted {
-        call.ringing().start(&mut hub.timers);
+        call.ringing_mut().start(&mut hub.timers);
     }
     for role in [Role::Caller, Role::Callee] {
         hub.users.add_call(call.party(role).user(), id);

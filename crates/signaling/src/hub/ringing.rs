@@ -26,7 +26,7 @@ pub(super) fn ring(hub: &mut Hub, now: Now, id: CallId, session: SessionId, devi
 pub(super) fn deliver(hub: &mut Hub, now: Now, id: CallId) -> bool {
     let is_first = hub.calls.step(id, Step::Deliver).is_ok();
     if is_first {
-        call_end::stop_asking(hub, id);
+        call_end::stop_hold_decision(hub, id);
         reporting::report_step(hub, now, id, CallEvent::Ringing);
     }
     is_first

@@ -38,7 +38,7 @@ pub(super) fn join(hub: &mut Hub, now: Now, id: CallId, occupant: Occupant) {
     members::send_to_others(hub, Member::Participant(id, participant), &joined);
     if is_first {
         reporting::report_step(hub, now, id, CallEvent::Initiated);
-    } else if hub.rooms.step(id, Step::Meet).is_ok() {
+    } else if hub.rooms.step(id, Step::Join).is_ok() {
         if let Some(room) = hub.rooms.get_mut(id) {
             room.lifecycle_mut().start(now);
         }

@@ -20,13 +20,13 @@ pub(super) struct Leaving {
     /// The user who asked for it; `None` if the server did.
     pub by: Option<UserId>,
     /// The session that gets the answer to its request to leave, and needs no event.
-    pub asked: Option<SessionId>,
+    pub requested_by: Option<SessionId>,
 }
 
 impl Leaving {
     /// Makes the leaving that the server causes for this reason.
     pub(super) fn for_reason(reason: EndReason) -> Self {
-        Self { reason, by: None, asked: None }
+        Self { reason, by: None, requested_by: None }
     }
 }
 
@@ -84,7 +84,7 @@ fn remove_participant(
         hub.users.remove_call(&user, id);
     }
     if let Some(session) = party.session()
-        && leaving.asked != Some(session)
+        && leaving.requested_by != Some(session)
     {
         let ended = CallEndedEvent {
             call_id: id,

@@ -26,7 +26,7 @@ pub(super) fn run_due(hub: &mut Hub, now: Now) {
             Timer::Hold(lane) => relaying::release(hub, now, lane),
             Timer::Credentials(call) => credentials::refresh(hub, now, call),
             Timer::Transfer(call) => transfer::give_up(hub, now, call),
-            Timer::Asked(call) => push_wait::decide(hub, now, call, false),
+            Timer::HoldDecision(call) => push_wait::decide(hub, now, call, false),
             Timer::Settle(call) => reporting::settle(hub, call),
             Timer::ForgetEnded => hub.ended.forget_until(now.instant, &mut hub.timers),
         }

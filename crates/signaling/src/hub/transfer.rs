@@ -18,8 +18,8 @@ use crate::{
 /// Rings the device that a call is transferred to.
 pub(super) fn offer(hub: &mut Hub, now: Now, id: CallId) {
     let Some(call) = hub.calls.get(id) else { return };
-    let Some(Transfer { role, ringing, .. }) = call.transfer() else { return };
-    let (role, session) = (*role, ringing.session());
+    let Some(transfer) = call.transfer() else { return };
+    let (role, session) = (transfer.role(), transfer.session());
     ringing::announce(hub, now, id, role, session);
     if let Some(call) = hub.calls.get(id) {
         hub.outbox.show(now, call, session);
@@ -30,17 +30,17 @@ pub(super) fn offer(hub: &mut Hub, now: Now, id: CallId) {
 /// that has left.
 pub(super) fn refuse(hub: &mut Hub, now: Now, id: CallId) {
     let Some(transfer) = stop(hub, id) else { return };
-    if transfer.alone {
+    if transfer.is_alone() {
         return call_end::end(hub, now, id, EndReason::Left);
     }
     let Some(call) = hub.calls.get(id) else { return };
     let refused = CallTransferredEvent {
         call_id: id,
-        user_id: call.party(transfer.role).user().clone(),
-        device_id: transfer.device,
+        user_id: call.party(transfer.role()).user().clone(),
+        device_id: transfer.device().clone(),
         accepted: false,
     };
-    hub.outbox.send_to(call, transfer.role, &refused);
+    hub.outbox.send_to(call, transfer.role(), &refused);
 }
 
 /// Refuses a transfer at the request of the device that rings, and returns the answer.
@@ -63,7 +63,7 @@ pub(super) fn give_up(hub: &mut Hub, now: Now, id: CallId) {
         ended_by: None,
         duration: seconds(call.lifecycle().duration(now)),
     };
-    hub.outbox.send(transfer.ringing.session(), &ended);
+    hub.outbox.send(transfer.session(), &ended);
     refuse(hub, now, id);
 }
 

@@ -51,7 +51,7 @@ pub(super) fn make_room_for_call(hub: &mut Hub, now: Now, sender: &Sender) {
         let own: Vec<_> =
             room.devices_of(&sender.user).map(|(participant, _)| participant).collect();
         let by = Some(sender.user.clone());
-        let leaving = Leaving { reason: EndReason::Left, by, asked: None };
+        let leaving = Leaving { reason: EndReason::Left, by, requested_by: None };
         for participant in own {
             room_leave::leave(hub, now, id, participant, &leaving);
         }

@@ -101,7 +101,7 @@ fn bearer(verifier: &TokenVerifier, token: &str) -> Result<Identity, TokenError>
 }
 
 #[test]
-fn what_is_minted_is_accepted() {
+fn a_minted_token_is_accepted() {
     let minter = TokenMinter::new(&Secret::new(SECRET), Some("us"), Some("callbox"));
     let Minted { token, expires } = minter.mint(&wanted(&identity()), now()).unwrap();
     assert_eq!(expires, identity().expires);

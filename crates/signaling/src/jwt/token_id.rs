@@ -8,9 +8,8 @@ use ring::digest::{SHA256, digest};
 pub struct TokenId([u8; 16]);
 
 impl TokenId {
-    /// Returns the id of a token. Its signature does not count: of some algorithms there are
-    /// several that are good, and anybody can make another one of the one that there is (ECDSA: s
-    /// and n - s).
+    /// Returns the id of a token. The signature does not count: ECDSA signatures are malleable, so
+    /// that a second valid one can be derived from the first (s and n - s).
     pub fn of(token: &str) -> Self {
         let signed = token.rsplit_once('.').map_or(token, |(signed, _)| signed);
         let mut id = [0; 16];

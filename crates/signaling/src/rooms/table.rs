@@ -1,33 +1,25 @@
 //! The live rooms.
 
-use std::{collections::BTreeMap, ops::Deref};
+use std::collections::BTreeMap;
 
 use callbox_base::ids::{CallId, RoomId};
 
 use super::Room;
 use crate::{
-    RequestError,
+    CallState, EnumCounts, RequestError,
     call::{Live, Step},
 };
 
-/// The live rooms, by the id of the call that each is, and by name.
+/// The live rooms, by call id and by name.
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
     live: Live<Room>,
     by_name: BTreeMap<RoomId, CallId>,
 }
 
-impl Deref for Rooms {
-    type Target = Live<Room>;
-
-    fn deref(&self) -> &Live<Room> {
-        &self.live
-    }
-}
-
 impl Rooms {
     /// Returns the room that has this name now.
-    pub(crate) fn named(&self, name: &RoomId) -> Option<&Room> {
+    pub(crate) fn by_name(&self, name: &RoomId) -> Option<&Room> {
         self.get(*self.by_name.get(name)?)
     }
 
@@ -39,6 +31,22 @@ impl Rooms {
     /// Takes out the ids of the rooms that may have changed.
     pub(crate) fn take_touched(&mut self) -> Vec<CallId> {
         self.live.take_touched()
+    }
+
+    pub(crate) fn get(&self, id: CallId) -> Option<&Room> {
+        self.live.get(id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Room> {
+        self.live.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    pub(crate) fn by_state(&self) -> &EnumCounts<CallState> {
+        self.live.by_state()
     }
 
     pub(crate) fn get_mut(&mut self, id: CallId) -> Option<&mut Room> {

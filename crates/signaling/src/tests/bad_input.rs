@@ -143,7 +143,7 @@ fn every_request_needs_its_state() {
 }
 
 #[test]
-fn nobody_calls_themselves() {
+fn a_call_to_oneself_is_refused() {
     let (mut world, alice, _) = World::with_alice_and_bob();
     let data = json!({ "targetUserId": "alice", "callType": "audio" });
     world.refused(alice, "call:initiate", data, "invalid_target");

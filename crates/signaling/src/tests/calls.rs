@@ -177,7 +177,7 @@ fn call_end_before_the_accept_is_cancel_or_reject() {
 }
 
 #[test]
-fn nobody_accepts_in_time() {
+fn a_call_that_is_not_accepted_times_out() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     let call = world.call(alice, "bob");
     world.pass(Duration::from_secs(45) - ms(1));

@@ -99,7 +99,7 @@ fn sides_say_to_each_other_what_they_like() {
 }
 
 #[test]
-fn how_a_call_went_is_on_its_record() {
+fn the_quality_of_a_call_is_on_its_record() {
     let (mut world, alice, bob) = accepted();
     world.ok(alice, "call:stats", json!({ "rttMs": 40, "path": "host" }));
     world.ok(
@@ -162,14 +162,14 @@ fn relay_credentials_may_be_asked_for() {
 }
 
 #[test]
-fn who_call_each_other_are_in_one_call() {
+fn glare_puts_both_users_into_one_call() {
     for type_of_second in ["audio", "video"] {
         let (mut world, alice, bob) = World::with_alice_and_bob();
         let tablet = world.open("bob", "tablet");
         let first = world.call(alice, "bob");
         world.forget();
-        let crossing = json!({ "targetUserId": "alice", "callType": type_of_second });
-        let answer = world.ok(bob, "call:initiate", crossing.clone());
+        let glare = json!({ "targetUserId": "alice", "callType": type_of_second });
+        let answer = world.ok(bob, "call:initiate", glare.clone());
         assert_eq!((&answer["callId"], &answer["glare"]), (&json!(first), &json!(true)));
         assert_eq!(
             (&answer["state"], &answer["callType"]),
@@ -180,10 +180,10 @@ fn who_call_each_other_are_in_one_call() {
         assert_eq!(world.names(alice), ["call:accepted"]);
         assert_eq!(world.reasons(tablet), ["answered_elsewhere"]);
         // Asked again while it is being answered, it is still the one.
-        let again = world.ok(bob, "call:initiate", crossing.clone());
+        let again = world.ok(bob, "call:initiate", glare.clone());
         assert_eq!((&again["callId"], &again["glare"]), (&json!(first), &json!(true)));
         // Another device is not in it, and the user has as many calls as one may have.
-        world.refused(tablet, "call:initiate", crossing, "too_many_calls");
+        world.refused(tablet, "call:initiate", glare, "too_many_calls");
         assert_eq!(world.hub.stats().counters.calls_started, 1);
         world.ok(bob, "call:end", json!({}));
         assert_eq!(world.reasons(alice), ["hangup"]);

@@ -1,6 +1,5 @@
 //! The hub, driven as a driver does it, with time moved by hand.
 
-mod announced;
 mod bad_input;
 mod blocking;
 mod calls;
@@ -10,6 +9,7 @@ mod grants;
 mod in_call;
 mod kicks;
 mod lost;
+mod peer_addresses;
 mod presence;
 mod push_wait;
 mod reports;

@@ -45,7 +45,7 @@ fn connected() -> (World, [SessionId; 2], [u64; 2]) {
 }
 
 #[test]
-fn what_was_missed_comes_once_and_in_order() {
+fn missed_events_come_once_and_in_order() {
     let (mut world, [alice, bob], [seq, _]) = connected();
     lose(&mut world, alice);
     assert_eq!(world.names(bob), ["call:reconnecting"]);
@@ -133,7 +133,7 @@ fn a_session_is_kept_for_so_long() {
 }
 
 #[test]
-fn nobody_goes_on_with_another_s_session() {
+fn a_session_of_another_user_is_not_resumed() {
     let (mut world, [alice, _], [seq, _]) = connected();
     lose(&mut world, alice);
     for (name, device) in [("mallory", "laptop"), ("bob", "phone"), ("alice", "tablet")] {

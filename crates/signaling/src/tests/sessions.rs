@@ -116,7 +116,7 @@ fn who_sends_too_much_is_slowed_and_then_closed() {
 
 /// The limit is the user's: a second device is not a second burst.
 #[test]
-fn who_calls_too_often_is_slowed() {
+fn frequent_calls_are_limited() {
     let mut world = World::new(|config| {
         config.calls_per_minute = 60;
         config.call_burst = 5;

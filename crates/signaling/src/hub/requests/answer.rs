@@ -12,8 +12,8 @@ use crate::{
     hub::{members, relaying},
     member::Lane,
     payload::Fields,
+    relayed_content::Description,
     sender::Sender,
-    sent::Description,
 };
 
 pub(super) fn apply(

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UserBlockRequest {
-    /// Whose.
+    /// The user to block.
     user_id: UserId,
     /// False takes them again; true if it is left out.
     blocked: Option<bool>,

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{locate, payload::Recipient};
 use crate::{
     Hub, RequestError, answers::CallAnswer, events::IceCandidate, hub::relaying, payload::Fields,
-    sender::Sender, sent::Candidate,
+    relayed_content::Candidate, sender::Sender,
 };
 
 /// An ICE candidate for the other side.
@@ -20,11 +20,11 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct IceCandidateRequest {
-    /// Which call; may be left out by a session that is in one call only.
+    /// The call; optional in a session with exactly one call.
     call_id: Option<CallId>,
-    /// Which room, where it is one.
+    /// The room, if the call is one.
     room_id: Option<RoomId>,
-    /// For which participant of the room.
+    /// The participant of the room that it is for.
     to: Option<ParticipantId>,
     /// The candidate; null at the end of candidates.
     #[schema(required)]

@@ -8,13 +8,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{accept, payload::parse};
+use super::payload::parse;
 use crate::{
-    CallEvent, CallState, CallType, EndReason, ErrorCode, Hub, RequestError,
+    CallEvent, CallType, EndReason, ErrorCode, Hub, RequestError,
     answers::CallInitiateAnswer,
-    call::{Call, Involvement, Party, PerRole, Role, Step},
+    call::{Call, Party, PerRole, Step},
     hub::{
-        blocking, call_end, credentials, limits, push_wait, reporting, ringing, views, yielding,
+        blocking, call_end, credentials, glare, limits, push_wait, reporting, ringing, views,
+        yielding,
     },
     payload::Fields,
     sender::Sender,
@@ -24,9 +25,9 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CallInitiateRequest<'a> {
-    /// Whom.
+    /// The user to call.
     target_user_id: UserId,
-    /// What the call is to carry.
+    /// The media of the call.
     call_type: CallType,
     /// Any JSON, shown to the callee; up to 4 KiB.
     #[serde(borrow)]
@@ -45,8 +46,8 @@ pub(super) fn apply(
     if callee == sender.user {
         return Err(RequestError::new(ErrorCode::InvalidTarget, "You cannot call yourself."));
     }
-    if let Some(id) = find_glare(hub, sender, &callee) {
-        return resolve_glare(hub, now, sender, id);
+    if let Some(id) = glare::find(hub, sender, &callee) {
+        return glare::resolve(hub, now, sender, id);
     }
     let session = hub.sessions.get(sender.session);
     if !session.is_some_and(|session| session.token().grants().may_call(&callee)) {
@@ -76,9 +77,10 @@ pub(super) fn apply(
             .with_device(sender.device.clone(), sender.session),
         callee: Party::new(callee.clone(), views::display_name(hub, &callee)),
     };
-    let call = Call::new(now, id, payload.call_type, metadata, parties, hub.config.ring_timeout);
+    let mut call =
+        Call::new(now, id, payload.call_type, metadata, parties, hub.config.ring_timeout);
     let expires_at = call.expires_at();
-    call.ringing().start(&mut hub.timers);
+    call.ringing_mut().start(&mut hub.timers);
     hub.calls.insert(call);
     hub.calls.step(id, Step::Initiate)?;
     hub.users.add_call(&sender.user, id);
@@ -113,42 +115,4 @@ pub(super) fn apply(
         hub.outbox.show_to_all(now, call);
     }
     Ok(answer)
-}
-
-/// Returns the call of the other user that rings at this device, or that it has just accepted: the
-/// two have called each other (glare).
-fn find_glare(hub: &Hub, sender: &Sender, other: &UserId) -> Option<CallId> {
-    let calls = hub.users.calls(&sender.user);
-    calls.iter().copied().find(|id| {
-        let Some(call) = hub.calls.get(*id) else { return false };
-        let is_new = call.state() == CallState::Connecting || !call.state().is_accepted();
-        let here = [Some(Involvement::Ringing), Some(Involvement::Side(Role::Callee))];
-        is_new
-            && call.party(Role::Caller).user() == other
-            && here.contains(&call.involvement_of(sender.session))
-    })
-}
-
-/// Resolves glare: the caller that comes second accepts the call of the other.
-fn resolve_glare(
-    hub: &mut Hub,
-    now: Now,
-    sender: &Sender,
-    id: CallId,
-) -> Result<CallInitiateAnswer, RequestError> {
-    if hub.calls.find(id)?.state() != CallState::Connecting {
-        accept::take(hub, now, sender, id)?;
-    }
-    let call = hub.calls.find(id)?;
-    let (state, call_type) = (call.state(), call.kind());
-    let ice = credentials::mint_for_session(hub, now, sender.session, Some(id));
-    Ok(CallInitiateAnswer {
-        call_id: id,
-        state,
-        call_type,
-        glare: Some(true),
-        expires_at: None,
-        ice_servers: ice.ice_servers,
-        turn_credentials: ice.turn_credentials,
-    })
 }

@@ -19,7 +19,7 @@ pub(super) fn participant(
     name: &RoomId,
     call: Option<CallId>,
 ) -> Result<(CallId, ParticipantId), RequestError> {
-    let room = hub.rooms.named(name);
+    let room = hub.rooms.by_name(name);
     let located = room.and_then(|room| Some((room.id(), room.participant_of(session)?)));
     let (id, participant) = located
         .ok_or_else(|| RequestError::not_a_participant("This device is not in the room."))?;

@@ -11,19 +11,19 @@ use crate::{
     payload::Fields, sender::Sender,
 };
 
-/// What this side sends now; what is left out stays as it was.
+/// The media that this side sends now; an omitted field keeps its value.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MediaUpdateRequest {
-    /// Which call; may be left out by a session that is in one call only.
+    /// The call; optional in a session with exactly one call.
     call_id: Option<CallId>,
-    /// Which room, where it is one.
+    /// The room, if the call is one.
     room_id: Option<RoomId>,
-    /// No sound.
+    /// True if no sound is sent.
     muted: Option<bool>,
-    /// Whether there are pictures.
+    /// True if video is sent.
     video: Option<bool>,
-    /// The call is on hold.
+    /// True if the call is on hold.
     held: Option<bool>,
 }
 

@@ -21,11 +21,11 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CallMessageRequest {
-    /// Which call; may be left out by a session that is in one call only.
+    /// The call; optional in a session with exactly one call.
     call_id: Option<CallId>,
-    /// Which room, where it is one.
+    /// The room, if the call is one.
     room_id: Option<RoomId>,
-    /// For which participant of the room, if it is not for all of them.
+    /// The participant of the room that it is for; all of them if omitted.
     to: Option<ParticipantId>,
     /// Any JSON.
     data: Value,

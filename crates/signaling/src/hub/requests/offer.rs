@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::{locate, payload::Recipient};
 use crate::{
     Hub, RequestError, answers::CallAnswer, call::DescriptionKind, events::Sdp, hub::relaying,
-    payload::Fields, sender::Sender, sent::Description,
+    payload::Fields, relayed_content::Description, sender::Sender,
 };
 
 /// An SDP offer or answer for the other side.
@@ -19,11 +19,11 @@ use crate::{
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SignalRequest {
-    /// Which call; may be left out by a session that is in one call only.
+    /// The call; optional in a session with exactly one call.
     call_id: Option<CallId>,
-    /// Which room, where it is one.
+    /// The room, if the call is one.
     room_id: Option<RoomId>,
-    /// For which participant of the room.
+    /// The participant of the room that it is for.
     to: Option<ParticipantId>,
     /// The description.
     sdp: Sdp,

@@ -12,9 +12,9 @@ use crate::{RequestError, payload::Fields};
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CallRequest {
-    /// Which; may be left out by a session that is in one call only.
+    /// The call; optional in a session with exactly one call.
     pub(super) call_id: Option<CallId>,
-    /// Which room, where it is one.
+    /// The room, if the call is one.
     pub(super) room_id: Option<RoomId>,
 }
 
@@ -22,9 +22,10 @@ pub(crate) struct CallRequest {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CallEndRequest<'a> {
-    /// Which call; may be left out by a session that is in one call only.
+    /// The call; optional in a session with exactly one call.
     pub(super) call_id: Option<CallId>,
-    /// Why: a word that the server knows counts as that, and any other text as a plain no.
+    /// The reason: `busy` of a refusal, `ice_failed` or `connection_lost` of an accepted call; any
+    /// other text counts as none.
     #[serde(borrow)]
     #[schema(value_type = Option<String>)]
     pub(super) reason: Option<Cow<'a, str>>,

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PresenceSubscribeRequest {
-    /// Whom: up to 256, in place of those before.
+    /// The users to watch, up to 256, in place of those before.
     user_ids: Vec<UserId>,
 }
 

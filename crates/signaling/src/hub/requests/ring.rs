@@ -8,7 +8,7 @@ use super::{
 use crate::{
     Hub, RequestError,
     answers::CallAnswer,
-    call::{Involvement, RingingDevice, Role},
+    call::{Involvement, RingingDevice, Role, Transfer},
     events::CallRingingEvent,
     payload::Fields,
     sender::Sender,
@@ -23,13 +23,14 @@ pub(super) fn apply(
     let (id, involvement) = locate::call(hub, sender, payload.call_id)?;
     locate::check_ringing(&involvement, "You are the caller.", "You have accepted the call.")?;
     let call = hub.calls.find(id)?;
-    let (device, to) = match involvement {
-        Involvement::Offered(role) => {
-            (call.transfer_mut().map(|transfer| &mut transfer.ringing), role)
+    let (is_first, to) = match involvement {
+        Involvement::Offered(role) => (call.transfer_mut().is_some_and(Transfer::alert), role),
+        _ => {
+            let device = call.ringing_mut().get_mut(&sender.device);
+            (device.is_some_and(RingingDevice::alert), Role::Caller)
         }
-        _ => (call.ringing_mut().get_mut(&sender.device), Role::Caller),
     };
-    if device.is_some_and(RingingDevice::alert) {
+    if is_first {
         let ringing = CallRingingEvent {
             call_id: id,
             callee_id: sender.user.clone(),

@@ -25,9 +25,9 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RoomJoinRequest<'a> {
-    /// Which: a text that the application chooses.
+    /// The room's name: a text that the application chooses.
     room_id: RoomId,
-    /// What the room carries, of whoever comes first; `video` if it is left out.
+    /// The media of the room, set by its first participant; `video` if omitted.
     call_type: Option<CallType>,
     /// Any JSON, shown to the others; up to 4 KiB.
     #[serde(borrow)]
@@ -42,7 +42,7 @@ pub(super) fn apply(
     data: &Fields<'_>,
 ) -> Result<RoomView, RequestError> {
     let payload: RoomJoinRequest<'_> = parse(data)?;
-    let room = hub.rooms.named(&payload.room_id);
+    let room = hub.rooms.by_name(&payload.room_id);
     if let Some(room) = room
         && let Some(participant) = room.device_of(&sender.user, &sender.device)
     {

@@ -23,11 +23,11 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RoomLeaveRequest<'a> {
-    /// Which.
+    /// The room.
     room_id: RoomId,
-    /// Which life of it, if that matters.
+    /// The call id of the room's current session; optional.
     call_id: Option<CallId>,
-    /// Why: a word that the server knows counts as that, and any other text as `hangup`.
+    /// The reason: one of the known values; any other text counts as `hangup`.
     #[serde(borrow)]
     #[schema(value_type = Option<String>)]
     reason: Option<Cow<'a, str>>,
@@ -49,7 +49,7 @@ pub(super) fn apply(
         _ => EndReason::Hangup,
     };
     let by = Some(sender.user.clone());
-    let leaving = Leaving { reason, by, asked: Some(sender.session) };
+    let leaving = Leaving { reason, by, requested_by: Some(sender.session) };
     room_leave::leave(hub, now, call_id, participant_id, &leaving);
     Ok(RoomLeaveAnswer { call_id, room_id, participant_id, reason })
 }

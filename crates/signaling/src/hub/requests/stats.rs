@@ -11,13 +11,13 @@ use crate::{
     sender::Sender,
 };
 
-/// How the call goes, as this side measures it.
+/// The quality of the call, as this side measures it.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CallStatsRequest {
-    /// Which call; may be left out by a session that is in one call only.
+    /// The call; optional in a session with exactly one call.
     call_id: Option<CallId>,
-    /// Which room, where it is one.
+    /// The room, if the call is one.
     room_id: Option<RoomId>,
     #[serde(flatten)]
     stats: CallStats,

@@ -10,21 +10,17 @@ use utoipa::ToSchema;
 
 use super::{locate, payload::parse};
 use crate::{
-    ErrorCode, Hub, RequestError, Timestamp,
-    answers::CallTransferAnswer,
-    call::{RingingDevice, Transfer},
-    hub::transfer,
-    payload::Fields,
-    sender::Sender,
+    ErrorCode, Hub, RequestError, Timestamp, answers::CallTransferAnswer, call::Transfer,
+    hub::transfer, payload::Fields, sender::Sender,
 };
 
 /// Go on with the call on another device.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CallTransferRequest {
-    /// Which call; may be left out by a session that is in one call only.
+    /// The call; optional in a session with exactly one call.
     call_id: Option<CallId>,
-    /// On which; it must be connected.
+    /// The device, which must be connected.
     device_id: DeviceId,
 }
 
@@ -51,9 +47,7 @@ pub(super) fn apply(
         let message = "The call is being handed to another device already.";
         return Err(RequestError::new(ErrorCode::InvalidState, message));
     }
-    let ringing = RingingDevice::new(session);
-    let transfer = Transfer { role, device, ringing, until, alone: false };
-    call.begin_transfer(transfer, &mut hub.timers);
+    call.begin_transfer(Transfer::new(role, device, session, until), &mut hub.timers);
     transfer::offer(hub, now, id);
     Ok(CallTransferAnswer { call_id: id, expires_at: Timestamp(until.unix) })
 }

@@ -19,9 +19,9 @@ use crate::{
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CallUpgradeRequest {
-    /// Which call; may be left out by a session that is in one call only.
+    /// The call; optional in a session with exactly one call.
     call_id: Option<CallId>,
-    /// What.
+    /// The media that the call would have.
     call_type: CallType,
     /// False for no to what the other side asked for.
     #[serde(default = "yes")]
@@ -41,8 +41,8 @@ pub(super) fn apply(
     let payload: CallUpgradeRequest = parse(data)?;
     let (id, role) = locate::accepted_side(hub, sender, payload.call_id)?;
     let call = hub.calls.find(id)?;
-    let asked = call.upgrade() == Some((role.other(), payload.call_type));
-    match (asked, payload.accept) {
+    let is_requested = call.upgrade() == Some((role.other(), payload.call_type));
+    match (is_requested, payload.accept) {
         (false, false) => {
             let message = "The other side has not asked for that.";
             return Err(RequestError::new(ErrorCode::InvalidState, message));
@@ -53,13 +53,13 @@ pub(super) fn apply(
         }
         (false, true) => {
             call.ask_upgrade(role, payload.call_type);
-            let asked = CallUpgradeEvent {
+            let upgrade = CallUpgradeEvent {
                 call_id: id,
                 from: sender.user.clone(),
                 from_device: sender.device.clone(),
                 call_type: payload.call_type,
             };
-            hub.outbox.send_to(call, role.other(), &asked);
+            hub.outbox.send_to(call, role.other(), &upgrade);
         }
         (true, accepted) => {
             call.answer_upgrade(accepted);

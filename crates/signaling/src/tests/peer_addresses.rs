@@ -99,7 +99,7 @@ fn the_relay_is_told_before_the_other_side() {
 }
 
 #[test]
-fn who_is_no_side_of_the_call_announces_nothing() {
+fn only_the_sides_of_a_call_announce_addresses() {
     let (mut world, alice, bob) = world();
     let eve = world.open("eve", "laptop");
     let call = world.call(alice, "bob");
