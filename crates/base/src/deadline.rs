@@ -10,6 +10,11 @@ use crate::clock::TimerQueue;
 pub struct Deadline(Option<Instant>);
 
 impl Deadline {
+    /// Returns true if something is due.
+    pub fn is_set(self) -> bool {
+        self.0.is_some()
+    }
+
     /// Returns the due time, if it is set. It stays set once its timer has been taken out.
     pub fn time(self) -> Option<Instant> {
         self.0
@@ -29,11 +34,11 @@ impl Deadline {
         }
     }
 
-    /// Clears the due time and the timer.
-    pub fn clear<K: Ord + Copy>(&mut self, timers: &mut TimerQueue<K>, key: K) {
-        if let Some(at) = self.0.take() {
-            timers.clear(at, key);
-        }
+    /// Clears the due time and the timer. Returns true if they were set.
+    pub fn clear<K: Ord + Copy>(&mut self, timers: &mut TimerQueue<K>, key: K) -> bool {
+        let Some(at) = self.0.take() else { return false };
+        timers.clear(at, key);
+        true
     }
 }
 
@@ -54,7 +59,8 @@ mod tests {
             deadline.extend(start + at * second, &mut timers, 'a');
             assert_eq!((timers.next(), timers.len()), (Some(start + is * second), 1));
         }
-        deadline.clear(&mut timers, 'a');
+        assert!(deadline.is_set() && deadline.clear(&mut timers, 'a'));
         assert_eq!((deadline.time(), timers.is_empty()), (None, true));
+        assert!(!deadline.is_set() && !deadline.clear(&mut timers, 'a'));
     }
 }

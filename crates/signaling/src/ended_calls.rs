@@ -7,10 +7,11 @@ use std::{
 
 use callbox_base::{
     clock::TimerQueue,
+    deadline::Deadline,
     ids::{CallId, UserId},
 };
 
-use super::{CallRecord, call::RelayMeter, deadline::Deadline, timer::Timer};
+use super::{CallRecord, call::RelayMeter, timer::Timer};
 
 /// A call that is over. Its allocations may take a moment longer to close.
 #[derive(Debug, Clone)]

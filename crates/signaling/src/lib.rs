@@ -284,7 +284,7 @@
 //! | `users`, `watches`, `lost_devices` | users with their devices and calls, the watchers of presence, devices that may come back |
 //! | `kicks`, `pair_rates` | kicked users, and the rates of calls between pairs of users |
 //! | `rate`, `idempotency`, `replay` | limits of rates, requests that are made twice, events until they are acknowledged |
-//! | `outbox`, `timer`, `deadline` | the outputs in their order, the timers and their due times |
+//! | `outbox`, `timer` | the outputs in their order, and the timers |
 //! | `report`, `stats` | each step of a call, for records and webhooks, and the numbers of the metrics page |
 //! | `keeping`, `kept` | the state of calls that outlasts the server |
 //! | `sdp_addresses`, `relayed_content` | the addresses that a side names, and what is read of its messages |
@@ -299,7 +299,6 @@ mod answers;
 mod call;
 mod close_reason;
 mod config;
-mod deadline;
 mod ended_calls;
 mod enum_counts;
 mod error;

@@ -4,12 +4,12 @@ use std::{collections::BTreeSet, time::Instant};
 
 use callbox_base::{
     clock::{Now, TimerQueue},
+    deadline::Deadline,
     ids::{DeviceId, SessionId, UserId},
 };
 
 use super::{
     ClientMark, Config,
-    deadline::Deadline,
     hash_table::Lookup,
     rate::{EventLimit, Verdict},
     sender::Sender,

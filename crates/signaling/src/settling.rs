@@ -3,9 +3,9 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use callbox_base::{clock::TimerQueue, ids::CallId};
+use callbox_base::{clock::TimerQueue, deadline::Deadline, ids::CallId};
 
-use super::{call::RelayMeter, deadline::Deadline, ended_calls::EndedCall, timer::Timer};
+use super::{call::RelayMeter, ended_calls::EndedCall, timer::Timer};
 
 /// The calls that wait for the relay, each with the time at which its end is reported anyway. They
 /// are few: the relay's quotas bound them.

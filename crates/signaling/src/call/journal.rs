@@ -5,14 +5,13 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use callbox_base::clock::TimerQueue;
+use callbox_base::{clock::TimerQueue, deadline::Deadline};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{DescriptionKind, relayed::Relayed};
 use crate::{
     Config, JsonText,
-    deadline::Deadline,
     relayed_content::{Candidate, Description},
     timer::Timer,
 };

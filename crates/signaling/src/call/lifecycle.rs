@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use callbox_base::{
     clock::{Now, TimerQueue},
+    deadline::Deadline,
     ids::{CallId, UserId},
 };
 
 use super::{CallRecord, CallState, RelayMeter, Times, seconds};
-use crate::{CallType, EndReason, Timestamp, deadline::Deadline, timer::Timer};
+use crate::{CallType, EndReason, Timestamp, timer::Timer};
 
 /// The state of a call or a room, its times, the relay's counters and the refresh of its
 /// credentials.

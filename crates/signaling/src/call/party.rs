@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use callbox_base::{
     clock::TimerQueue,
+    deadline::Deadline,
     ids::{DeviceId, SessionId, UserId},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{CallStats, Media, Participant};
-use crate::{deadline::Deadline, timer::Timer};
+use crate::timer::Timer;
 
 /// One side of a call, or one participant of a room.
 #[derive(Debug, Clone, Serialize, Deserialize)]

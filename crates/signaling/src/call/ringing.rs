@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, time::Instant};
 
 use callbox_base::{
     clock::{Now, TimerQueue},
+    deadline::Deadline,
     ids::{CallId, DeviceId, SessionId},
 };
 
-use crate::{deadline::Deadline, timer::Timer};
+use crate::timer::Timer;
 
 /// A device that received the call and may accept it.
 #[derive(Debug)]

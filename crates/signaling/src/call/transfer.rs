@@ -2,11 +2,12 @@
 
 use callbox_base::{
     clock::{Now, TimerQueue},
+    deadline::Deadline,
     ids::{CallId, DeviceId, SessionId},
 };
 
 use super::{RingingDevice, Role};
-use crate::{deadline::Deadline, timer::Timer};
+use crate::timer::Timer;
 
 /// The transfer of a side of a call to another device of its user, which rings.
 #[derive(Debug)]
