@@ -113,13 +113,13 @@ impl Certificates {
             }
             source => {
                 let certificates = Self::new(source)?;
-                Ok((certificates.shown(), certificates.remarks(SystemTime::now())))
+                Ok((certificates.server_certificate(), certificates.remarks(SystemTime::now())))
             }
         }
     }
 
     /// Returns the certificate that is shown now.
-    pub fn shown(&self) -> ServerCertificate {
+    pub fn server_certificate(&self) -> ServerCertificate {
         ServerCertificate::new(self.current.get())
     }
 
