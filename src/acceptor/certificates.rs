@@ -94,7 +94,7 @@ impl Certificates {
     /// Returns the settings for a connection that only asks for the answer to a challenge.
     pub(super) fn challenge(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
         match &self.origin {
-            Origin::Acme(acme) => acme.challenges.answer(hello),
+            Origin::Acme(acme) => acme.answer_challenge(hello),
             Origin::Files(_) | Origin::SelfSigned => None,
         }
     }
