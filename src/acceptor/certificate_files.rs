@@ -44,13 +44,13 @@ impl CertificateFiles {
     /// it, today or soon.
     pub(super) fn remarks(&self, pair: &Pair, now: SystemTime) -> Vec<Remark> {
         let path = self.certificate.display();
-        let which = format!("the certificate in --tls-cert {path}");
+        let subject = format!("the certificate in --tls-cert {path}");
         let validity =
-            pair.validity.and_then(|validity| validity_remark::remark(&which, validity, now));
-        let which =
+            pair.validity.and_then(|validity| validity_remark::remark(&subject, validity, now));
+        let subject =
             format!("a certificate in --tls-cert {path} that vouches for the server's own one");
         let issuers =
-            pair.issuers.iter().filter_map(|of| validity_remark::remark(&which, *of, now));
+            pair.issuers.iter().filter_map(|of| validity_remark::remark(&subject, *of, now));
         // Clients may have another chain to a root.
         let issuers = issuers.map(|remark| Remark { is_serious: false, ..remark });
         let order = pair.was_reordered.then(|| Remark {
@@ -173,8 +173,8 @@ mod tests {
         write(&key, &old_key);
         let files = CertificateFiles::new(certificate.clone(), key.clone());
         let current = Arc::new(Current::new(files.read().unwrap()));
-        let shown = || current.get().key.cert[0].clone();
-        let old = shown();
+        let served = || current.get().key.cert[0].clone();
+        let old = served();
         tokio::spawn({
             let current = current.clone();
             async move { files.follow(&current).await }
@@ -183,12 +183,12 @@ mod tests {
 
         fs::write(&certificate, new_cert).unwrap();
         sleep(3 * LOOK_AGAIN).await;
-        assert_eq!(shown(), old);
+        assert_eq!(served(), old);
         // The other half is written without a visible change: with the same length and time.
         assert_eq!(new_key.len(), old_key.len());
         write(&key, &new_key);
         sleep(LOOK_AGAIN).await;
-        assert_ne!(shown(), old);
+        assert_ne!(served(), old);
 
         sleep(3 * LOOK_AGAIN).await;
         let log = fs::read_to_string(log).unwrap();

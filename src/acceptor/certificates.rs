@@ -94,7 +94,7 @@ impl Certificates {
     /// Returns the settings for a connection that only asks for the answer to a challenge.
     pub(super) fn challenge(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
         match &self.origin {
-            Origin::Acme(acme) => acme.challenges.answer(hello),
+            Origin::Acme(acme) => acme.answer_challenge(hello),
             Origin::Files(_) | Origin::SelfSigned => None,
         }
     }
@@ -113,13 +113,13 @@ impl Certificates {
             }
             source => {
                 let certificates = Self::new(source)?;
-                Ok((certificates.shown(), certificates.remarks(SystemTime::now())))
+                Ok((certificates.server_certificate(), certificates.remarks(SystemTime::now())))
             }
         }
     }
 
     /// Returns the certificate that is shown now.
-    pub fn shown(&self) -> ServerCertificate {
+    pub fn server_certificate(&self) -> ServerCertificate {
         ServerCertificate::new(self.current.get())
     }
 

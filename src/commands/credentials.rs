@@ -17,7 +17,7 @@ pub(super) struct CredentialsArgs {
     #[arg(long, value_name = "NAME")]
     user: UserId,
 
-    /// The one call they are for; the relay refuses them once it is over.
+    /// The only call that they are for; the relay refuses them once it has ended.
     #[arg(long, value_name = "ID")]
     call: Option<CallId>,
 

@@ -19,23 +19,23 @@ use crate::config::{self, ConfigError};
 enum Cli {
     /// Run the server.
     ///
-    /// To try it out: `callbox serve --dev`. It tells where to click.
+    /// To try it out: `callbox serve --dev`. It prints the address of the demo page.
     ///
     /// Each option can also be set by the environment variable that is named with it, or by its
-    /// name without the dashes in a TOML file (--config). A flag wins over the environment, and
-    /// the environment over the file.
+    /// name without the dashes in a TOML file (--config). A flag takes precedence over the
+    /// environment, and the environment over the file.
     Serve(Box<config::Options>),
-    /// Go through a running server as a client would, and say what works.
+    /// Check a running server as a client, and report the results.
     ///
-    /// With --conformance: see what any STUN or TURN server does against the RFCs.
+    /// With --conformance: check any STUN or TURN server against the RFCs.
     #[cfg(feature = "tools")]
     Check(Box<callbox_check::CheckArgs>),
     /// Check a configuration without starting the server: flags, environment, file, and the files
     /// that they name.
     ///
     /// It takes the options of `callbox serve`, prints those that are set and the addresses that
-    /// clients would be told, and fails as the server would. A server may run meanwhile. Warnings
-    /// go to stderr and do not make it fail.
+    /// would be advertised to clients, and fails as the server would. A server may run meanwhile.
+    /// Warnings go to stderr and do not make it fail.
     CheckConfig(Box<config::Options>),
     #[cfg(feature = "tools")]
     Load(Box<callbox_load::LoadArgs>),
@@ -52,8 +52,9 @@ pub fn run(args: &[OsString]) -> u8 {
         Err(ConfigError::Usage(error)) => {
             // Help and version come this way, too. Nothing can be done if the terminal is gone.
             let _ = error.print();
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return if asked { 0 } else { 2 };
+            let is_requested =
+                matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return if is_requested { 0 } else { 2 };
         }
         Err(error) => return fail(&error.into(), 2),
     };

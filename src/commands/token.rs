@@ -15,7 +15,7 @@ pub(super) struct TokenArgs {
     #[arg(long, value_name = "NAME")]
     user: UserId,
 
-    /// The name that people are shown: its `name`.
+    /// The display name: its `name`.
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
 
@@ -39,7 +39,7 @@ pub(super) struct TokenArgs {
     room: Vec<String>,
 
     /// A user who may not call this one, as a user id in which `*` stands for any text; may be
-    /// given more than once. Its `callbox.block`; nobody is kept from it, if it is not given.
+    /// given more than once. Its `callbox.block`; nobody is blocked, if it is not given.
     #[arg(long, value_name = "PATTERN")]
     block: Vec<String>,
 

@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn uris_are_parsed_and_formatted_alike() {
-        for (text, shown) in [
+        for (text, expected) in [
             ("stun:192.0.2.1", "stun:192.0.2.1"),
             ("turn:turn.example.com", "turn:turn.example.com"),
             (
@@ -150,7 +150,7 @@ mod tests {
                 "turns:turn.example.com:443?transport=tcp",
             ),
         ] {
-            assert_eq!(text.parse().map(|uri: IceUri| uri.to_string()).as_deref(), Ok(shown));
+            assert_eq!(text.parse().map(|uri: IceUri| uri.to_string()).as_deref(), Ok(expected));
         }
     }
 

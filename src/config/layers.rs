@@ -68,8 +68,8 @@ pub fn given<T: Parser>(
             () if from_environment(arg, environment)?.is_some() => "environment",
             () => "file",
         };
-        let show = |value: &std::ffi::OsStr| shown(arg, &value.to_string_lossy());
-        let values = all.get_raw(id).into_iter().flatten().map(show).collect();
+        let redacted_value = |value: &std::ffi::OsStr| redacted(arg, &value.to_string_lossy());
+        let values = all.get_raw(id).into_iter().flatten().map(redacted_value).collect();
         let key = arg.get_long().unwrap_or(id).to_owned();
         given.push(Given { key, values, is_list: is_list(arg), origin });
     }
@@ -78,7 +78,7 @@ pub fn given<T: Parser>(
 
 /// Returns a value in a form that may be shown: nothing of a secret, and no query of a URL, which
 /// may contain one.
-fn shown(arg: &Arg, value: &str) -> String {
+fn redacted(arg: &Arg, value: &str) -> String {
     const REDACTED: &str = "[redacted]";
     match value.split_once('?') {
         _ if is_secret(arg) => REDACTED.to_owned(),

@@ -12,9 +12,9 @@ pub fn markdown() -> String {
         "# Configuration\n\n\
          <!-- Generated from the code by `cargo xtask generate`. -->\n\n\
          Each option can be given as a flag of `callbox serve`, as an environment variable and as \
-         a key of the TOML file that `--config` names. A flag wins over the environment, and the \
-         environment over the file. The key is the flag without its dashes: `--ring-timeout 30s` \
-         is `ring-timeout = \"30s\"`. An annotated file is in \
+         a key of the TOML file that `--config` names. A flag takes precedence over the \
+         environment, and the environment over the file. The key is the flag without its dashes: \
+         `--ring-timeout 30s` is `ring-timeout = \"30s\"`. An annotated file is in \
          [`deploy/callbox.toml`](../deploy/callbox.toml).\n\n\
          A list is given by repeating its flag, in the file as `[…]`, and in the environment with \
          commas between its values; lists of secrets, which may hold commas, take one line for \

@@ -34,19 +34,19 @@ struct Components {
 /// Returns the text of `docs/asyncapi.json`.
 pub fn asyncapi() -> String {
     let mut frames = Frames::default();
-    frames.asked("session:hello", "Say who you are: the first frame.", "SessionHello");
+    frames.request("session:hello", "Say who you are: the first frame.", "SessionHello");
     let replies = ["session.welcome.event".to_owned(), "refused".to_owned()];
     frames.operation("session.hello.request", "receive", &replies);
-    frames.told("session:welcome", "The session is open: the first event.", "SessionWelcome");
+    frames.event("session:welcome", "The session is open: the first event.", "SessionWelcome");
     for request in RequestName::ALL {
         let (name, payload) = (request.as_str(), request.payload().name);
-        frames.asked(name, request.meaning(), &payload);
+        frames.request(name, request.meaning(), &payload);
         frames.answered(name, &request.answer().name);
         let replies = [key(name, "answer"), "refused".to_owned()];
         frames.operation(&key(name, "request"), "receive", &replies);
     }
     for event in EventName::ALL {
-        frames.told(event.as_str(), event.meaning(), &event.payload().name);
+        frames.event(event.as_str(), event.meaning(), &event.payload().name);
         frames.operation(&key(event.as_str(), "event"), "send", &[]);
     }
     frames.refused();
@@ -112,7 +112,7 @@ struct Frames {
 
 impl Frames {
     /// Adds a frame that a client sends.
-    fn asked(&mut self, name: &str, meaning: &str, payload: &str) {
+    fn request(&mut self, name: &str, meaning: &str, payload: &str) {
         let options = json!({
             "type": "object",
             "properties": {
@@ -156,7 +156,7 @@ impl Frames {
     }
 
     /// Adds a frame that the server sends without a request.
-    fn told(&mut self, name: &str, meaning: &str, payload: &str) {
+    fn event(&mut self, name: &str, meaning: &str, payload: &str) {
         let mut fields = json!({ "event": { "const": name }, "data": schema(payload) });
         let correlation = if payload == "SessionWelcome" {
             fields["re"] = number("The `id` of `session:hello`, if it had one.");

@@ -24,8 +24,8 @@ use super::{
 /// The slot of the client whose WebSocket a proxy's connection has become.
 pub(super) type Upgraded = Arc<OnceLock<Share>>;
 
-/// Admits the requests of one connection.
-pub(super) struct Entry {
+/// The admission of the requests of one connection.
+pub(super) struct Admission {
     app: Arc<App>,
     connections: ConnectionLimits,
     arrival: Arrival,
@@ -34,21 +34,21 @@ pub(super) struct Entry {
 }
 
 /// A request that is admitted.
-pub(super) struct Visit {
+pub(super) struct AdmittedRequest {
     client: IpAddr,
     share: Option<Share>,
     /// The fields of the log line: the sender, the method and the kind of page.
     log_fields: Option<(SocketAddr, String, &'static str)>,
 }
 
-impl Visit {
+impl AdmittedRequest {
     /// Returns the address of the client.
     pub(super) fn client(&self) -> IpAddr {
         self.client
     }
 }
 
-impl Entry {
+impl Admission {
     pub(super) fn new(
         app: Arc<App>,
         connections: ConnectionLimits,
@@ -63,8 +63,8 @@ impl Entry {
     ///
     /// # Errors
     /// The client has as many slots as it may, or its address cannot be determined; for
-    /// [`Entry::refuse`].
-    pub(super) fn admit<B>(&self, request: &mut Request<B>) -> Result<Visit, ApiError> {
+    /// [`Admission::refuse`].
+    pub(super) fn admit<B>(&self, request: &mut Request<B>) -> Result<AdmittedRequest, ApiError> {
         let Arrival { remote, by_proxy, entrance, is_tls, .. } = self.arrival;
         let sender = forwarded::sender(remote, &self.app.trusted_proxies, request.headers());
         let sender = sender.map_err(|error| {
@@ -85,7 +85,7 @@ impl Entry {
         let is_local = remote.ip().is_loopback() && !by_proxy;
         extensions.insert(Way { by_proxy, scheme, is_local });
         extensions.insert(if by_proxy { Entrance::Public } else { entrance });
-        Ok(Visit { client: sender.address.ip(), share, log_fields })
+        Ok(AdmittedRequest { client: sender.address.ip(), share, log_fields })
     }
 
     /// Takes a slot of the client's address, if the connection is a proxy's and has none for it.
@@ -115,8 +115,8 @@ impl Entry {
 
     /// Logs an answered request. If its connection has become a WebSocket, the client's slot is
     /// kept until that ends.
-    pub(super) fn answered(&self, visit: Visit, response: &Response) {
-        let Visit { share, log_fields, .. } = visit;
+    pub(super) fn answered(&self, admitted: AdmittedRequest, response: &Response) {
+        let AdmittedRequest { share, log_fields, .. } = admitted;
         if let Some((client, method, page)) = log_fields {
             let (client, status) = (client.ip(), response.status().as_u16());
             tracing::debug!(%client, method, page, status, "request answered");

@@ -48,7 +48,7 @@ pub(super) struct Exchange {
 struct State {
     /// The address that is charged for the memory.
     payer: Option<IpAddr>,
-    held: usize,
+    bytes: usize,
     /// The time by which the answer must have made progress.
     due: Option<Instant>,
 }
@@ -102,7 +102,7 @@ impl Exchange {
     pub(super) fn hold(&self, bytes: usize) -> Result<(), Full> {
         let (payer, before) = {
             let state = self.state();
-            (state.payer, state.held)
+            (state.payer, state.bytes)
         };
         let Some(payer) = payer else { return Ok(()) };
         match (before, bytes) {
@@ -110,7 +110,7 @@ impl Exchange {
             (0, _) => self.memory.enter(payer, self.number, &self.eviction, bytes)?,
             _ => self.memory.set(payer, self.number, bytes)?,
         }
-        self.state().held = bytes;
+        self.state().bytes = bytes;
         Ok(())
     }
 
@@ -119,8 +119,8 @@ impl Exchange {
     /// # Errors
     /// The same as those of [`Exchange::hold`].
     pub(super) fn hold_more(&self, bytes: usize) -> Result<(), Full> {
-        let held = self.state().held;
-        self.hold(held.saturating_add(bytes))
+        let before = self.state().bytes;
+        self.hold(before.saturating_add(bytes))
     }
 
     /// Releases what it holds, and stops watching for progress.
@@ -128,7 +128,7 @@ impl Exchange {
         let payer = {
             let mut state = self.state();
             state.due = None;
-            (std::mem::take(&mut state.held) > 0).then_some(state.payer).flatten()
+            (std::mem::take(&mut state.bytes) > 0).then_some(state.payer).flatten()
         };
         if let Some(payer) = payer {
             self.memory.leave(payer, self.number);

@@ -53,9 +53,9 @@ pub(super) fn spawn(
     let outbox_bytes = max_message.saturating_mul(OUTBOX_MESSAGES).max(2 * MAX_REPLAY_WEIGHT);
     let (handle, commands) = HubHandle::new(outbox_bytes);
     let connections = Connections::default();
-    let (reports, held) = (Some(reports), log.map(PendingOutputs::new));
+    let (reports, pending) = (Some(reports), log.map(PendingOutputs::new));
     let this = handle.downgrade();
-    let mut task = HubTask { hub, this, connections, tell_relay, reports, held, counters };
+    let mut task = HubTask { hub, this, connections, tell_relay, reports, pending, counters };
     // Calls of the previous server are restored before any other input.
     task.execute_all();
     tokio::spawn(task.run(commands, relay));
@@ -71,7 +71,7 @@ struct HubTask {
     /// `None` once the relay has stopped.
     reports: Option<reports::Inbox>,
     /// The outputs that wait until changes are stored, if calls are stored.
-    held: Option<PendingOutputs>,
+    pending: Option<PendingOutputs>,
     counters: Arc<Counters>,
 }
 
@@ -105,9 +105,9 @@ impl HubTask {
                         self.collect();
                     }
                 }
-                () = PendingOutputs::changed(&mut self.held) => {}
+                () = PendingOutputs::changed(&mut self.pending) => {}
                 () = alarm.rings(due) => self.hub.handle_timeout(Now::read()),
-                _ = numbers.tick(), if self.held.is_some() => self.keep_numbers(),
+                _ = numbers.tick(), if self.pending.is_some() => self.keep_numbers(),
             }
             self.execute_all();
         }
@@ -116,15 +116,15 @@ impl HubTask {
     /// Ensures that the next server has the live calls, with all that was relayed for them. They
     /// end if that fails.
     async fn keep_calls(&mut self) {
-        let Some(held) = &mut self.held else { return };
-        let is_kept = held.log().flush().await;
+        let Some(pending) = &mut self.pending else { return };
+        let is_kept = pending.log().flush().await;
         let calls = self.hub.kept_calls();
-        let (all, log) = (held.all(), held.log().clone());
+        let (all, log) = (pending.all(), pending.log().clone());
         all.for_each(|ready| self.execute(ready));
         if !is_kept {
             // The log is out of date, and its calls would be restored.
             log.discard().await;
-            self.held = None;
+            self.pending = None;
             tracing::error!(calls, "calls cannot be kept, and end");
             self.hub.give_up_calls(Now::read());
             self.execute_all();
@@ -136,8 +136,8 @@ impl HubTask {
     /// Stores what changes without any output: the relay's numbers, and the time.
     fn keep_numbers(&mut self) {
         self.hub.keep_relayed();
-        if let Some(held) = self.held.as_mut().filter(|_| self.hub.has_live_calls()) {
-            held.keep_time(Now::read().unix_ms());
+        if let Some(pending) = self.pending.as_mut().filter(|_| self.hub.has_live_calls()) {
+            pending.keep_time(Now::read().unix_ms());
         }
     }
 
@@ -145,10 +145,10 @@ impl HubTask {
     fn execute_all(&mut self) {
         loop {
             self.collect();
-            let Some(held) = &mut self.held else { return };
-            held.commit(Now::read().unix_ms());
+            let Some(pending) = &mut self.pending else { return };
+            pending.commit(Now::read().unix_ms());
             let mut is_done = true;
-            while let Some(ready) = self.held.as_mut().and_then(PendingOutputs::next) {
+            while let Some(ready) = self.pending.as_mut().and_then(PendingOutputs::next) {
                 is_done = false;
                 ready.into_iter().for_each(|ready| self.execute(ready));
             }
@@ -169,8 +169,8 @@ impl HubTask {
                     continue;
                 }
                 Output::Keep(change) => {
-                    if let Some(held) = &mut self.held {
-                        held.keep(change);
+                    if let Some(pending) = &mut self.pending {
+                        pending.keep(change);
                     }
                     continue;
                 }
@@ -184,8 +184,8 @@ impl HubTask {
                 // Its next outputs are under the id of the session.
                 self.connections.claim(connection, session);
             }
-            match &mut self.held {
-                Some(held) => held.put(ready),
+            match &mut self.pending {
+                Some(pending) => pending.put(ready),
                 None => self.execute(ready),
             }
         }
@@ -194,8 +194,8 @@ impl HubTask {
     /// Prepares a report for sending, and stores it until its receiver has it.
     fn prepare(&mut self, report: CallReport) -> Option<PendingOutput> {
         let (prepared, changes) = self.reports.as_mut()?.prepare(report);
-        if let Some(held) = &mut self.held {
-            changes.into_iter().for_each(|change| held.keep(change));
+        if let Some(pending) = &mut self.pending {
+            changes.into_iter().for_each(|change| pending.keep(change));
         }
         Some(PendingOutput::Report(Box::new(prepared)))
     }
@@ -264,11 +264,11 @@ impl HubTask {
     /// no.
     fn ask_to_hold(&mut self, report: CallReport) {
         let call = report.call.id;
-        let asked = self.reports.as_mut().and_then(|reports| reports.ask_to_hold(report));
+        let decision = self.reports.as_mut().and_then(|reports| reports.ask_to_hold(report));
         let this = self.this.clone();
         tokio::spawn(async move {
-            let hold = match asked {
-                Some(asked) => asked.await,
+            let hold = match decision {
+                Some(decision) => decision.await,
                 None => false,
             };
             if let Some(hub) = this.upgrade() {

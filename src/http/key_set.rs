@@ -133,7 +133,7 @@ impl KeySet {
 }
 
 async fn follow(source: KeySource, pace: Pace, state: watch::Sender<State>) {
-    let mut asked = state.subscribe();
+    let mut requests = state.subscribe();
     let mut failures = 0;
     let mut known = None;
     loop {
@@ -164,7 +164,7 @@ async fn follow(source: KeySource, pace: Pace, state: watch::Sender<State>) {
             }
         };
         state.send_replace(next);
-        let _ = timeout(pause, asked.wait_for(|state| *state == State::Fetching)).await;
+        let _ = timeout(pause, requests.wait_for(|state| *state == State::Fetching)).await;
         state.send_replace(State::Fetching);
     }
 }

@@ -48,7 +48,7 @@ pub(super) struct Memory {
 
 #[derive(Debug, Default)]
 struct Accounts {
-    held: usize,
+    used: usize,
     by_address: HashMap<IpAddr, Account>,
     /// The addresses in the order of the memory that they hold.
     by_size: BTreeSet<(usize, IpAddr)>,
@@ -56,7 +56,7 @@ struct Accounts {
 
 #[derive(Debug, Default)]
 struct Account {
-    held: usize,
+    used: usize,
     /// The requests by their numbers.
     requests: HashMap<u64, Share>,
 }
@@ -76,8 +76,8 @@ impl Memory {
     }
 
     /// Returns the number of bytes that requests hold now.
-    pub(super) fn held(&self) -> usize {
-        self.accounts().held
+    pub(super) fn used(&self) -> usize {
+        self.accounts().used
     }
 
     /// Begins to count a request. It holds `bytes` from now on, and is ended by `eviction` when
@@ -127,13 +127,13 @@ impl Memory {
 impl Accounts {
     /// Ensures that there is room for this many more bytes of an address.
     fn make_room(&mut self, max: usize, address: IpAddr, bytes: usize) -> Result<(), Full> {
-        let here = self.by_address.get(&address).map_or(0, |account| account.held);
+        let here = self.by_address.get(&address).map_or(0, |account| account.used);
         if here > 0 && here.saturating_add(bytes) > max / ADDRESS_PART {
             return Err(Full::Address);
         }
-        while self.held > 0 && self.held.saturating_add(bytes) > max {
+        while self.used > 0 && self.used.saturating_add(bytes) > max {
             let largest = self.by_size.last().copied();
-            let Some((_, largest)) = largest.filter(|(held, _)| *held > here + bytes) else {
+            let Some((_, largest)) = largest.filter(|(used, _)| *used > here + bytes) else {
                 return Err(Full::Total);
             };
             self.end_largest_of(largest);
@@ -154,12 +154,12 @@ impl Accounts {
     /// Adds the share of a request, which has none yet.
     fn add(&mut self, address: IpAddr, number: u64, share: Share) {
         let account = self.by_address.entry(address).or_default();
-        let was = account.held;
-        account.held += share.bytes;
-        self.held += share.bytes;
+        let was = account.used;
+        account.used += share.bytes;
+        self.used += share.bytes;
         let previous = account.requests.insert(number, share);
         debug_assert!(previous.is_none(), "the request is counted already");
-        let is = account.held;
+        let is = account.used;
         self.sort(address, was, is);
     }
 
@@ -167,10 +167,10 @@ impl Accounts {
     fn remove(&mut self, address: IpAddr, number: u64) -> Option<Share> {
         let account = self.by_address.get_mut(&address)?;
         let share = account.requests.remove(&number)?;
-        let was = account.held;
-        account.held -= share.bytes;
-        self.held -= share.bytes;
-        let is = account.held;
+        let was = account.used;
+        account.used -= share.bytes;
+        self.used -= share.bytes;
+        let is = account.used;
         if account.requests.is_empty() {
             self.by_address.remove(&address);
         }
@@ -213,20 +213,20 @@ mod tests {
         assert_eq!(enter(&memory, 1, 2, 500).unwrap_err(), Full::Address);
         enter(&memory, 1, 2, 300).unwrap();
         assert_eq!(memory.set(ip(1), 2, 500), Err(Full::Address));
-        assert_eq!(memory.held(), 900, "it holds what it held");
+        assert_eq!(memory.used(), 900, "it holds what it held");
         memory.set(ip(1), 1, 100).unwrap();
         memory.set(ip(1), 2, 500).unwrap();
         memory.leave(ip(1), 1);
         memory.leave(ip(1), 2);
         let accounts = memory.accounts();
-        assert_eq!((accounts.held, accounts.by_address.len(), accounts.by_size.len()), (0, 0, 0));
+        assert_eq!((accounts.used, accounts.by_address.len(), accounts.by_size.len()), (0, 0, 0));
     }
 
     #[test]
     fn a_lone_request_may_be_of_any_size() {
         let memory = Memory::new(1000);
         enter(&memory, 1, 1, 5000).unwrap();
-        assert_eq!(memory.held(), 5000);
+        assert_eq!(memory.used(), 5000);
     }
 
     #[test]
@@ -240,9 +240,9 @@ mod tests {
         let greedy: Vec<_> = [400, 500, 100].map(|bytes| hold(1, bytes).unwrap()).into();
         (2..5).for_each(|address| drop(hold(address, 900).unwrap()));
         hold(5, 300).unwrap();
-        assert_eq!(memory.held(), 4000);
+        assert_eq!(memory.used(), 4000);
         hold(5, 100).unwrap();
-        assert_eq!(memory.held(), 3600, "the largest request of the largest address is over");
+        assert_eq!(memory.used(), 3600, "the largest request of the largest address is over");
         let ended: Vec<_> = greedy.iter().map(CancellationToken::is_cancelled).collect();
         assert_eq!(ended, [false, true, false]);
         assert_eq!(memory.set(ip(1), 2, 600), Err(Full::Ended));

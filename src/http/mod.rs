@@ -4,11 +4,11 @@
 //! | file | contents |
 //! |---|---|
 //! | `service`, `limits`, `lease` | connections: serving them, and the limits of their number |
-//! | `arrival`, `entry`, `forwarded/` | requests: their senders, also through proxies |
-//! | `requests`, `head`, `bodies` | requests: reading and answering them |
-//! | `exchange`, `memory`, `streams`, `reads` | requests: the limits of time and of memory |
+//! | `arrival`, `admission`, `forwarded/` | requests: their senders, also through proxies |
+//! | `requests`, `request_head`, `bodies` | requests: reading and answering them |
+//! | `exchange`, `memory`, `streams`, `unauthenticated_input` | requests: the limits of time and of memory |
 //! | `hub_task`, `connections` | the task that owns the hub, and the connections of its sessions |
-//! | `held` | outputs of the hub that wait until changes are stored |
+//! | `pending_outputs` | outputs of the hub that wait until changes are stored |
 //! | `ice_uris` | the STUN and TURN URIs that clients are told |
 //! | `session_queue` | the messages that wait for a session's connection |
 //! | `authorization`, `authenticator` | the check of the tokens and keys in requests |

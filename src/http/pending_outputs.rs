@@ -123,9 +123,9 @@ impl PendingOutputs {
     }
 
     /// Waits until [`PendingOutputs::next`] may return something; for ever if nothing waits.
-    pub(super) async fn changed(held: &mut Option<Self>) {
+    pub(super) async fn changed(pending: &mut Option<Self>) {
         let Some((until, progress)) =
-            held.as_mut().and_then(|held| Some((held.until?, &mut held.progress)))
+            pending.as_mut().and_then(|pending| Some((pending.until?, &mut pending.progress)))
         else {
             return future::pending().await;
         };
@@ -158,23 +158,23 @@ mod tests {
     async fn an_output_waits_until_the_change_it_depends_on_is_stored() {
         let dir = tempfile::tempdir().unwrap();
         let (log, _, unopened) = StateLog::read(dir.path().into(), Sync::Never).unwrap();
-        let mut held = PendingOutputs::new(log);
-        held.put(output(1));
-        held.commit(0);
-        assert_eq!(held.next().map(|ready| ready.len()), Some(1));
-        held.keep(change());
-        held.put(output(2));
-        held.commit(0);
+        let mut pending = PendingOutputs::new(log);
+        pending.put(output(1));
+        pending.commit(0);
+        assert_eq!(pending.next().map(|ready| ready.len()), Some(1));
+        pending.keep(change());
+        pending.put(output(2));
+        pending.commit(0);
         // It comes after the others, though it depends on no change of its own.
-        held.put(output(3));
-        held.commit(0);
-        assert!(held.next().is_none());
+        pending.put(output(3));
+        pending.commit(0);
+        assert!(pending.next().is_none());
         unopened.open([]).unwrap();
-        let mut held = Some(held);
-        PendingOutputs::changed(&mut held).await;
-        let held = held.as_mut().unwrap();
-        assert_eq!(held.next().map(|ready| ready.len()), Some(2));
-        assert!(held.next().is_none() && held.until.is_none());
+        let mut pending = Some(pending);
+        PendingOutputs::changed(&mut pending).await;
+        let pending = pending.as_mut().unwrap();
+        assert_eq!(pending.next().map(|ready| ready.len()), Some(2));
+        assert!(pending.next().is_none() && pending.until.is_none());
     }
 
     /// Nothing is ever written in this test.
@@ -182,20 +182,20 @@ mod tests {
     async fn outputs_do_not_wait_for_a_slow_disk() {
         let dir = tempfile::tempdir().unwrap();
         let (log, _, _unopened) = StateLog::read(dir.path().into(), Sync::Never).unwrap();
-        let mut held = PendingOutputs::new(log);
-        held.keep(change());
-        held.put(output(1));
-        held.commit(0);
-        assert!(held.next().is_none());
+        let mut pending = PendingOutputs::new(log);
+        pending.keep(change());
+        pending.put(output(1));
+        pending.commit(0);
+        assert!(pending.next().is_none());
         let begun = Instant::now();
-        let mut held = Some(held);
-        PendingOutputs::changed(&mut held).await;
-        let held = held.as_mut().unwrap();
-        assert!(held.next().is_some() && begun.elapsed() >= PATIENCE);
+        let mut pending = Some(pending);
+        PendingOutputs::changed(&mut pending).await;
+        let pending = pending.as_mut().unwrap();
+        assert!(pending.next().is_some() && begun.elapsed() >= PATIENCE);
         // The next one does not wait as long again.
-        held.keep(change());
-        held.put(output(2));
-        held.commit(0);
-        assert!(held.next().is_some());
+        pending.keep(change());
+        pending.put(output(2));
+        pending.commit(0);
+        assert!(pending.next().is_some());
     }
 }

@@ -21,13 +21,13 @@ use hyper::{
 use tower::Service as _;
 
 use super::{
-    admission::Entry,
+    admission::Admission,
     app::App,
     bodies::{AnswerBody, RequestBody},
     counters::Curb,
     exchange::Exchange,
     request_head::{self, TooManyFields},
-    unauthenticated_input::{Reader, Reads},
+    unauthenticated_input::{ClientInput, InputCounter},
 };
 
 /// The memory that a request takes besides its head and its body, for the code that serves it.
@@ -40,18 +40,23 @@ const RETRY_AFTER_SECS: u64 = 5;
 pub(super) type Answer = Response<AnswerBody<Open>>;
 
 /// Answers the requests of one connection.
-pub(super) struct Desk {
+pub(super) struct RequestHandler {
     app: Arc<App>,
     router: Router,
-    entry: Entry,
-    reads: Arc<Reads>,
+    admission: Admission,
+    counter: Arc<InputCounter>,
     requests: Arc<Requests>,
 }
 
-impl Desk {
-    /// Answers with the pages of this router; `reads` are those of the connection.
-    pub(super) fn new(app: Arc<App>, router: Router, entry: Entry, reads: Arc<Reads>) -> Self {
-        Self { app, router, entry, reads, requests: Arc::default() }
+impl RequestHandler {
+    /// Answers with the pages of this router; `counter` counts the input of the connection.
+    pub(super) fn new(
+        app: Arc<App>,
+        router: Router,
+        admission: Admission,
+        counter: Arc<InputCounter>,
+    ) -> Self {
+        Self { app, router, admission, counter, requests: Arc::default() }
     }
 
     /// Returns the requests that are open.
@@ -73,11 +78,11 @@ impl Desk {
         };
         let body = response.body();
         let size = body.size_hint().lower() as usize;
-        let held = match body.is_end_stream() {
+        let accounted = match body.is_end_stream() {
             true => exchange.hold(0),
             false => exchange.hold(REQUEST_WEIGHT + size),
         };
-        let response = match held {
+        let response = match accounted {
             Ok(()) => response,
             Err(full) => self.curb(full.into()),
         };
@@ -90,20 +95,20 @@ impl Desk {
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Body>, Infallible> {
         name_host(&mut request);
-        let visit = match self.entry.admit(&mut request) {
-            Ok(visit) => visit,
-            Err(error) => return Ok(self.entry.refuse(request.headers(), error)),
+        let admitted = match self.admission.admit(&mut request) {
+            Ok(admitted) => admitted,
+            Err(error) => return Ok(self.admission.refuse(request.headers(), error)),
         };
         let weight = REQUEST_WEIGHT + request_head::weight(&request);
-        if let Err(full) = exchange.begin(visit.client(), weight) {
+        if let Err(full) = exchange.begin(admitted.client(), weight) {
             return Ok(self.curb(full.into()));
         }
-        let reader = Reader { reads: self.reads.clone(), client: visit.client() };
-        request.extensions_mut().insert(reader);
+        let input = ClientInput { counter: self.counter.clone(), client: admitted.client() };
+        request.extensions_mut().insert(input);
         let request = request.map(|body| Body::new(RequestBody::new(body, exchange.clone())));
         // A router is always ready.
         let response = self.router.clone().call(request).await?;
-        self.entry.answered(visit, &response);
+        self.admission.answered(admitted, &response);
         Ok(response)
     }
 

@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
-    admission::Entry,
+    admission::Admission,
     app::{App, Phase},
     arrival::Arrival,
     counters::Refusal,
@@ -20,9 +20,9 @@ use super::{
     lease::Lease,
     limits::{ConnectionLimits, Purpose},
     request_head,
-    requests::Desk,
+    requests::RequestHandler,
     streams::Streams,
-    unauthenticated_input::Reads,
+    unauthenticated_input::InputCounter,
     write_timeout::TimeoutStream,
 };
 
@@ -132,15 +132,15 @@ impl Service {
         let upgraded = lease.upgraded();
         let idle = if upgraded.is_some() { PROXY_IDLE } else { HEADER_TIMEOUT };
         let is_proxy = upgraded.is_some();
-        let entry = Entry::new(app.clone(), connections, arrival, upgraded);
-        let reads = Arc::new(Reads::default());
-        let stream = TimeoutStream::new(stream, lease, reads.clone());
+        let admission = Admission::new(app.clone(), connections, arrival, upgraded);
+        let counter = Arc::new(InputCounter::default());
+        let stream = TimeoutStream::new(stream, lease, counter.clone());
         let memory = app.request_memory.clone();
-        let desk = Arc::new(Desk::new(app.clone(), router, entry, reads));
-        let requests = desk.requests().clone();
+        let handler = Arc::new(RequestHandler::new(app.clone(), router, admission, counter));
+        let requests = handler.requests().clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let open = desk.requests().begin();
-            desk.clone().answer(request_head::compact(request), open)
+            let open = handler.requests().begin();
+            handler.clone().answer(request_head::compact(request), open)
         });
         let io = TokioIo::new(stream);
         // Errors here are the client's: it has gone away, or has not sent HTTP, and has been told.

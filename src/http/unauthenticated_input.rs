@@ -9,44 +9,44 @@ use std::{
 
 use super::{exchange::Exchange, memory::Memory};
 
-/// The reads of one connection.
+/// Counts the bytes that are read from one connection.
 #[derive(Debug, Default)]
-pub(super) struct Reads {
+pub(super) struct InputCounter {
     stranger: Mutex<Option<Arc<Exchange>>>,
 }
 
-/// The reads of the connection by which a request came, and the address that pays for them.
+/// The input of the connection by which a request came, counted for the client's address.
 #[derive(Debug, Clone)]
-pub(super) struct Reader {
-    /// The reads.
-    pub reads: Arc<Reads>,
+pub(super) struct ClientInput {
+    /// The counter of the bytes.
+    pub counter: Arc<InputCounter>,
     /// The address of the client.
     pub client: IpAddr,
 }
 
-impl Reader {
+impl ClientInput {
     /// Counts the bytes that are read from now on.
     pub(super) fn count(&self, memory: &Memory) {
         let exchange = Exchange::new(memory.clone());
         // Nothing is held yet, and nothing is refused.
         let _ = exchange.begin(self.client, 0);
-        *self.reads.stranger() = Some(exchange);
+        *self.counter.stranger() = Some(exchange);
     }
 
     /// Stops counting, since the client has authenticated: the limits of a user apply from now on.
     pub(super) fn trust(&self) {
-        self.reads.stop();
+        self.counter.stop();
     }
 }
 
-impl Reads {
+impl InputCounter {
     /// Counts the bytes that have been read.
     ///
     /// # Errors
     /// The client has not authenticated and holds too much.
     pub(super) fn add(&self, bytes: usize) -> io::Result<()> {
-        let held = self.stranger().as_ref().map_or(Ok(()), |exchange| exchange.hold_more(bytes));
-        held.map_err(|_| io::Error::other("a client that has not authenticated sends too much"))
+        let result = self.stranger().as_ref().map_or(Ok(()), |exchange| exchange.hold_more(bytes));
+        result.map_err(|_| io::Error::other("a client that has not authenticated sends too much"))
     }
 
     fn stop(&self) {
@@ -60,7 +60,7 @@ impl Reads {
     }
 }
 
-impl Drop for Reads {
+impl Drop for InputCounter {
     fn drop(&mut self) {
         self.stop();
     }
@@ -73,18 +73,18 @@ mod tests {
     #[test]
     fn reads_of_a_stranger_are_counted_and_those_of_a_user_are_not() {
         let memory = Memory::new(4000);
-        let reader = || Reader { reads: Arc::default(), client: [192, 0, 2, 1].into() };
-        let [first, second, user] = [reader(), reader(), reader()];
-        user.reads.add(100_000).unwrap();
+        let input = || ClientInput { counter: Arc::default(), client: [192, 0, 2, 1].into() };
+        let [first, second, user] = [input(), input(), input()];
+        user.counter.add(100_000).unwrap();
         first.count(&memory);
         second.count(&memory);
-        first.reads.add(600).unwrap();
-        second.reads.add(300).unwrap();
-        second.reads.add(200).unwrap_err();
-        assert_eq!(memory.held(), 900);
+        first.counter.add(600).unwrap();
+        second.counter.add(300).unwrap();
+        second.counter.add(200).unwrap_err();
+        assert_eq!(memory.used(), 900);
         first.trust();
-        first.reads.add(100_000).unwrap();
+        first.counter.add(100_000).unwrap();
         drop(second);
-        assert_eq!(memory.held(), 0);
+        assert_eq!(memory.used(), 0);
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_io_timeout::TimeoutWriter;
 
-use super::{lease::Lease, unauthenticated_input::Reads};
+use super::{lease::Lease, unauthenticated_input::InputCounter};
 
 /// The longest time in which a client may read nothing of the data that it is sent. A client with
 /// nothing to read may be idle for ever.
@@ -22,21 +22,21 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct TimeoutStream<S> {
     stream: Pin<Box<TimeoutWriter<S>>>,
     /// The counter of bytes that are read, while they are counted.
-    reads: Option<Arc<Reads>>,
+    counter: Option<Arc<InputCounter>>,
     _lease: Lease,
 }
 
 impl<S: AsyncWrite> TimeoutStream<S> {
-    /// Combines the two, and counts in `reads` what is read.
-    pub(super) fn new(stream: S, lease: Lease, reads: Arc<Reads>) -> Self {
+    /// Combines the two, and counts the bytes that are read in `counter`.
+    pub(super) fn new(stream: S, lease: Lease, counter: Arc<InputCounter>) -> Self {
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(WRITE_TIMEOUT));
-        Self { stream: Box::pin(stream), reads: Some(reads), _lease: lease }
+        Self { stream: Box::pin(stream), counter: Some(counter), _lease: lease }
     }
 
     /// Stops the counting: the client has authenticated.
     pub(super) fn trust(&mut self) {
-        self.reads = None;
+        self.counter = None;
     }
 }
 
@@ -48,8 +48,8 @@ impl<S: AsyncRead + AsyncWrite> AsyncRead for TimeoutStream<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = self.stream.as_mut().poll_read(cx, buf);
-        if let (Poll::Ready(Ok(())), Some(reads)) = (&read, &self.reads) {
-            reads.add(buf.filled().len() - before)?;
+        if let (Poll::Ready(Ok(())), Some(counter)) = (&read, &self.counter) {
+            counter.add(buf.filled().len() - before)?;
         }
         read
     }

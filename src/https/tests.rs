@@ -34,13 +34,13 @@ async fn server(says: &'static str, tls: Option<TlsAcceptor>) -> String {
 }
 
 async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, says: &str) {
-    let mut asked = Vec::new();
-    while !asked.ends_with(b"\r\n\r\n") {
-        asked.push(stream.read_u8().await.unwrap());
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(stream.read_u8().await.unwrap());
     }
-    let asked = String::from_utf8(asked).unwrap().to_ascii_lowercase();
-    assert!(asked.starts_with("get /hook?secret=1 http/1.1\r\n"), "{asked}");
-    assert!(asked.contains("\r\nuser-agent: callbox/"), "{asked}");
+    let request = String::from_utf8(request).unwrap().to_ascii_lowercase();
+    assert!(request.starts_with("get /hook?secret=1 http/1.1\r\n"), "{request}");
+    assert!(request.contains("\r\nuser-agent: callbox/"), "{request}");
     stream.write_all(says.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
 }

@@ -21,9 +21,9 @@ pub(super) struct AnnouncedUris {
 impl AnnouncedUris {
     /// Determines the URIs for the current certificate.
     pub(super) fn new(addresses: Addresses, certificates: Option<Arc<Certificates>>) -> Self {
-        let mut told = Self { addresses, certificates, uris: Uris::default() };
-        told.uris = told.now();
-        told
+        let mut announced = Self { addresses, certificates, uris: Uris::default() };
+        announced.uris = announced.now();
+        announced
     }
 
     pub(super) fn uris(&self) -> &Uris {
@@ -31,11 +31,11 @@ impl AnnouncedUris {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.addresses.warnings(&self.uris, self.shown().as_ref())
+        self.addresses.warnings(&self.uris, self.certificate().as_ref())
     }
 
-    fn shown(&self) -> Option<ServerCertificate> {
-        self.certificates.as_ref().map(|certificates| certificates.shown())
+    fn certificate(&self) -> Option<ServerCertificate> {
+        self.certificates.as_ref().map(|certificates| certificates.server_certificate())
     }
 
     /// Logs the warnings for the operator.
@@ -48,12 +48,12 @@ impl AnnouncedUris {
         let mut changes = self.certificates.as_ref()?.changes();
         // The first iteration handles a change that was made since the URIs were determined.
         changes.mark_changed();
-        let mut turn = self.uris.told_turn();
+        let mut turn = self.uris.advertised_turn();
         let mut warnings = self.warnings();
         Some(tokio::spawn(async move {
             while changes.changed().await.is_ok() {
                 self.uris = self.now();
-                let now = self.uris.told_turn();
+                let now = self.uris.advertised_turn();
                 if now != turn {
                     turn = now;
                     tracing::info!(turn = turn.join(" "), "clients are told other TURN addresses");
@@ -69,6 +69,6 @@ impl AnnouncedUris {
     }
 
     fn now(&self) -> Uris {
-        self.addresses.uris(self.shown().as_ref())
+        self.addresses.uris(self.certificate().as_ref())
     }
 }

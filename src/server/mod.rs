@@ -165,17 +165,17 @@ impl Server {
         let shared = relay.take_listeners();
         listeners.extend(shared.into_iter().map(|socket| Listener { socket, role: Role::Turn }));
         let relay = Arc::new(relay);
-        let reach = |listeners: &[SocketAddr]| relay.reached(listeners);
+        let reach = |listeners: &[SocketAddr]| relay.listener_addresses(listeners);
         let addresses =
             Addresses::new(relay.addresses(), &tls_addresses, config.public_uris, reach);
-        let told =
+        let announced =
             AnnouncedUris::new(addresses.map_err(StartError::Addresses)?, certificates.clone());
-        told.warn();
-        let uris = told.uris().clone();
+        announced.warn();
+        let uris = announced.uris().clone();
 
         let mut signaling = config.signaling;
         signaling.stun_uris.clone_from(&uris.stun);
-        signaling.turn_uris = uris.told_turn();
+        signaling.turn_uris = uris.advertised_turn();
         let mut seed = [0; 32];
         OsRng.unwrap_err().fill_bytes(&mut seed);
         let [metrics_relay, whole_relay] = [&relay, &relay].map(Arc::downgrade);
@@ -202,7 +202,7 @@ impl Server {
                 Box::new(move || certificates.expiry()) as http::CertificateExpiry
             }),
             named_by_certificate: certificates.clone().map(|certificates| {
-                Box::new(move |host: &str| certificates.shown().names(host))
+                Box::new(move |host: &str| certificates.server_certificate().names(host))
                     as http::NamedByCertificate
             }),
         };
@@ -219,13 +219,13 @@ impl Server {
             proxies: Arc::new(listen.proxies),
         };
         let acceptor = Acceptor::start(listeners, &wiring).map_err(StartError::Accept)?;
-        let mut turn = uris.told_turn();
+        let mut turn = uris.advertised_turn();
         if is_self_signed {
             // Browsers refuse a self-signed certificate; tests and tools may accept it.
             turn.extend(uris.untrusted_turns.iter().cloned());
         }
         let followers = certificates.iter().cloned().map(follow).collect::<Vec<_>>();
-        let followers = followers.into_iter().chain(told.follow(http.ice_uris())).collect();
+        let followers = followers.into_iter().chain(announced.follow(http.ice_uris())).collect();
 
         // Nothing else can fail any more.
         let log = kept_calls.map(KeptCalls::open).transpose().map_err(StartError::Accept)?;

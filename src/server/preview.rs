@@ -37,10 +37,10 @@ impl Preview {
         let listen = config.acceptor;
         have_address("--http", config.http_listen)?;
         listen.tls_listen.iter().try_for_each(|at| have_address("--tls-listen", *at))?;
-        let shown = match listen.certificate.map(Certificates::preview).transpose()? {
-            Some((shown, remarks)) => {
+        let certificate = match listen.certificate.map(Certificates::preview).transpose()? {
+            Some((certificate, remarks)) => {
                 warnings.extend(remarks.into_iter().map(|remark| remark.text));
-                Some(shown)
+                Some(certificate)
             }
             None => None,
         };
@@ -52,12 +52,12 @@ impl Preview {
         relay.turn.tcp_listeners.extend(&tls);
         let plan = Plan::new(&relay)?;
         warnings.extend_from_slice(plan.warnings());
-        let reach = |listeners: &[SocketAddr]| plan.reached(listeners);
+        let reach = |listeners: &[SocketAddr]| plan.listener_addresses(listeners);
         let addresses = Addresses::new(plan.addresses(), &tls, config.public_uris, reach);
         let addresses = addresses.map_err(StartError::Addresses)?;
-        let uris = addresses.uris(shown.as_ref());
-        warnings.extend(addresses.warnings(&uris, shown.as_ref()));
-        Ok(Self { turn: uris.told_turn(), stun: uris.stun, warnings })
+        let uris = addresses.uris(certificate.as_ref());
+        warnings.extend(addresses.warnings(&uris, certificate.as_ref()));
+        Ok(Self { turn: uris.advertised_turn(), stun: uris.stun, warnings })
     }
 }
 

@@ -20,7 +20,7 @@ def counts:
 def failures:
   rows("failed")
   | if length == 0 then "It fails none." else
-      "| case | section | over | what must be | what came |\n|---|---|---|---|---|\n"
+      "| case | section | over | expected | received |\n|---|---|---|---|---|\n"
       + (map("| `\(.name)` | \(.section) | \(.over) | \(.must) | \(.came | cell) |") | join("\n"))
     end;
 
@@ -41,7 +41,7 @@ def cases:
         | ([ $names | to_entries[] | select(any(.value[]; . == $name)) | .key ]) as $over
         | (if ($over | length) == ($names | length) then "any" else ($over | join(", ")) end) as $over
         | "| `\(.name)` | \(.section) | \(.must) | \($over) |")
-  | "| case | section | what must be | over |\n|---|---|---|---|\n" + join("\n");
+  | "| case | section | expected | over |\n|---|---|---|---|\n" + join("\n");
 
 if $which == "cases" then cases else
 map(select($which == "results" or .name == $which))

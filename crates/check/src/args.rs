@@ -13,27 +13,27 @@ use super::conformance::ConformanceArgs;
 pub struct CheckArgs {
     /// The server's address, of HTTP or HTTPS.
     ///
-    /// Behind a reverse proxy that ends TLS, name the address that clients come by, so that the
-    /// proxy is checked, too.
+    /// Behind a reverse proxy that terminates TLS, name the address that clients connect to, so
+    /// that the proxy is checked, too.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub(super) url: String,
 
     /// A user's token.
     ///
-    /// A server that runs with --dev gives tokens for two users by itself; of any other one, take
-    /// what `callbox token --user NAME` prints.
+    /// A server with --dev provides tokens for two users by itself; for any other one, use the
+    /// output of `callbox token --user NAME`.
     #[arg(long, value_name = "TOKEN", env = "CALLBOX_CHECK_TOKEN", hide_env_values = true)]
     pub(super) token: Option<String>,
 
-    /// Another user's token, to check a call between the two. Without it, and with --token, the
-    /// call is left out.
+    /// Another user's token, to check a call between the two. Without it, and with --token, no call
+    /// is checked.
     #[arg(long, value_name = "TOKEN", env = "CALLBOX_CHECK_TOKEN2", hide_env_values = true)]
     pub(super) token2: Option<String>,
 
     /// A PEM file with the certificates that TLS is verified with: of a CA of your own, or the
-    /// server's own one if nobody else vouches for it.
+    /// server's own one if it is self-signed.
     ///
-    /// Without it, those are trusted that browsers trust.
+    /// Without it, TLS is verified with the certificates that browsers trust.
     #[arg(long, value_name = "FILE")]
     ca_cert: Option<PathBuf>,
 

@@ -40,21 +40,21 @@ pub struct TokenOptions {
 
     /// A PEM file with the public key of tokens; may be given more than once.
     ///
-    /// For back ends that keep their key to themselves: RS256 for an RSA key, ES256 for one on
-    /// P-256, EdDSA for Ed25519.
+    /// For back ends that do not share their key: RS256 for an RSA key, ES256 for one on P-256,
+    /// EdDSA for Ed25519.
     ///
     /// Example: `/etc/callbox/jwt.pub.pem`
     #[arg(long, env = "CALLBOX_JWT_PUBLIC_KEY", value_name = "FILE", value_delimiter = ',')]
     pub jwt_public_key: Vec<PathBuf>,
 
-    /// Where the public keys of tokens are published, as a JSON Web Key Set (RFC 7517).
+    /// The URL of the published public keys of tokens, a JSON Web Key Set (RFC 7517).
     ///
     /// For an identity provider that changes its keys by itself: those for RS256, ES256 and EdDSA
     /// are used, up to 32 in 64 KiB. They are fetched at the start, every hour, and when a token
     /// names one that is not known, but then at most every ten seconds. The server starts without
-    /// them, too, and tries again; meanwhile it takes what other keys have signed. Set
-    /// --jwt-audience as well, since such a provider signs for others. Plain HTTP goes to this
-    /// machine only.
+    /// them, too, and tries again; until then it accepts tokens of its other keys. Set
+    /// --jwt-audience as well, since such a provider signs tokens for other services, too. Plain
+    /// HTTP is possible only to this machine.
     ///
     /// Example: `https://login.example.com/.well-known/jwks.json`
     #[arg(long, env = "CALLBOX_JWT_JWKS_URL", value_name = "URL", value_parser = https_url)]
@@ -62,7 +62,7 @@ pub struct TokenOptions {
 
     /// The iss that a token must carry.
     ///
-    /// Set it where the issuer signs for others with the same key.
+    /// Set it if the issuer signs tokens for others with the same key.
     ///
     /// Default: any, or none
     ///
@@ -72,7 +72,7 @@ pub struct TokenOptions {
 
     /// The aud that a token must carry, alone or among others.
     ///
-    /// Set it where tokens for other services are signed with the same key.
+    /// Set it if tokens for other services are signed with the same key.
     ///
     /// Default: any, or none
     ///

@@ -37,11 +37,11 @@ pub(crate) enum Path {
     Clients,
 }
 
-/// Load a TURN server with many clients, or with --calls a signaling server, and say what it
-/// carries and what it costs.
+/// Load a TURN server with many clients, or with --calls a signaling server, and report its
+/// throughput and its costs.
 ///
-/// TURN: the clients relay to a peer in this process or to each other. Give --pid to learn the
-/// server's CPU time for each packet. A server that stands elsewhere needs --peer-ip, an address of
+/// TURN: the clients relay to a peer in this process or to each other. Give --pid to measure the
+/// server's CPU time for each packet. A server on another machine needs --peer-ip, an address of
 /// this machine that it can reach; peers on loopback need a server that allows them.
 #[derive(Debug, Clone, Args)]
 pub struct LoadArgs {
@@ -75,8 +75,9 @@ pub struct LoadArgs {
     #[arg(long, value_enum, default_value = "up")]
     pub(crate) path: Path,
 
-    /// The framing of data between clients and server. With `none` the server is one that sends on
-    /// what it gets, from a socket for each client, to the peer that it was told: no TURN at all.
+    /// The framing of data between clients and server. With `none` the server is a plain UDP
+    /// forwarder without TURN: it forwards the packets of each client from a socket of its own to
+    /// one configured peer.
     #[arg(long, value_enum, default_value = "channel")]
     pub(crate) framing: Framing,
 
@@ -106,7 +107,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub(crate) duration: Duration,
 
-    /// Number of clients that leave and come again per second, each with a new socket and
+    /// Number of clients that leave and reconnect per second, each with a new socket and
     /// allocation.
     #[arg(long, value_name = "CLIENTS", default_value_t = 0)]
     pub(crate) churn: u64,
@@ -121,7 +122,7 @@ pub struct LoadArgs {
     pub(crate) peer_ip: Option<IpAddr>,
 
     /// The peer's port; 0 for any that is free. With --framing none it is the one that the
-    /// forwarder was told.
+    /// forwarder is configured with.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) peer_port: u16,
 
@@ -133,7 +134,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
     pub(crate) binding: Duration,
 
-    /// The server's process, on this machine, to learn what it costs.
+    /// The server's process, on this machine, to measure its CPU time and memory.
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
 

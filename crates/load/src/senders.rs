@@ -65,8 +65,8 @@ impl Senders {
             Path::Up | Path::Clients => (client.socket(), None),
         };
         let stamp = (started.elapsed().as_nanos() as u64).to_be_bytes();
-        let which = index % self.bursts.len();
-        let burst = &mut self.bursts[which];
+        let burst_index = index % self.bursts.len();
+        let burst = &mut self.bursts[burst_index];
         for packet in burst.chunks_mut(self.datagram) {
             packet[self.payload..self.payload + 8].copy_from_slice(&stamp);
         }

@@ -141,7 +141,7 @@ pub(super) fn run(
 
     let meter = Meter::start(process)?;
     let started = Instant::now();
-    let mut shown = started;
+    let mut last_report = started;
     receiver.start(started);
     let mut refresh = Refresh::new(args, started);
     let in_a_row = pace.in_a_row();
@@ -205,8 +205,8 @@ pub(super) fn run(
             // On one core with the server, it is the server's turn.
             thread::yield_now();
         }
-        if now - shown > Duration::from_millis(200) {
-            shown = now;
+        if now - last_report > Duration::from_millis(200) {
+            last_report = now;
             let received = receiver.received();
             let rate = received as f64 / elapsed.as_secs_f64();
             progress.set_message(format!("{received} packets, {rate:.0} a second"));

@@ -1,4 +1,4 @@
-//! The addresses that clients are told to connect to.
+//! The advertised addresses: those that clients connect to.
 
 use std::{io, net::SocketAddr};
 
@@ -26,11 +26,11 @@ fn reach(address: SocketAddr) -> Reach {
 
 /// The addresses at which clients reach listeners.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reached {
+pub struct ListenerAddresses {
     /// The addresses of each family with the widest reach: beside a public address, nobody needs
     /// that of a container bridge. Loopback addresses are included only if there are no others at
     /// all.
-    pub told: Vec<SocketAddr>,
+    pub advertised: Vec<SocketAddr>,
     /// The private addresses of a family beside public ones of the other: most clients could not
     /// reach them.
     pub private: Vec<SocketAddr>,
@@ -38,31 +38,34 @@ pub struct Reached {
 
 /// Returns the addresses at which clients reach these listeners, which may be on unspecified
 /// addresses.
-pub(super) fn reached(addresses: &RelayAddresses, listeners: &[SocketAddr]) -> io::Result<Reached> {
+pub(super) fn listener_addresses(
+    addresses: &RelayAddresses,
+    listeners: &[SocketAddr],
+) -> io::Result<ListenerAddresses> {
     let all = listen::with_every_address(listeners.to_vec())?;
     let concrete = all.into_iter().filter(|at| !at.ip().is_unspecified());
     Ok(choose(concrete.map(|own| addresses.advertise(own).0).collect()))
 }
 
-fn choose(addresses: Vec<SocketAddr>) -> Reached {
+fn choose(addresses: Vec<SocketAddr>) -> ListenerAddresses {
     let best = |v4: bool| addresses.iter().filter(|a| a.is_ipv4() == v4).map(|a| reach(*a)).min();
     let overall = addresses.iter().map(|a| reach(*a)).min();
-    let mut reached = Reached::default();
+    let mut chosen = ListenerAddresses::default();
     for &address in &addresses {
         let own = reach(address);
         if Some(own) != best(address.is_ipv4()) {
             continue;
         }
         let list = match (own, overall) {
-            (Reach::Network, Some(Reach::World)) => &mut reached.private,
+            (Reach::Network, Some(Reach::World)) => &mut chosen.private,
             (Reach::Machine, Some(Reach::World | Reach::Network)) => continue,
-            _ => &mut reached.told,
+            _ => &mut chosen.advertised,
         };
         if !list.contains(&address) {
             list.push(address);
         }
     }
-    reached
+    chosen
 }
 
 #[cfg(test)]
@@ -71,16 +74,17 @@ mod tests {
 
     fn chosen(addresses: &[&str]) -> (Vec<String>, Vec<String>) {
         let parse = |ip: &&str| SocketAddr::new(ip.parse().unwrap(), 1);
-        let Reached { told, private } = choose(addresses.iter().map(parse).collect());
+        let ListenerAddresses { advertised, private } =
+            choose(addresses.iter().map(parse).collect());
         let texts = |addresses: Vec<SocketAddr>| {
             addresses.iter().map(|a| a.ip().to_string()).collect::<Vec<_>>()
         };
-        (texts(told), texts(private))
+        (texts(advertised), texts(private))
     }
 
     #[test]
-    fn the_address_with_the_widest_reach_is_told() {
-        for (own, told) in [
+    fn the_address_with_the_widest_reach_is_advertised() {
+        for (own, advertised) in [
             (&["127.0.0.1", "::1"][..], &["127.0.0.1", "::1"][..]),
             (&["127.0.0.1", "192.168.1.5", "::1"], &["192.168.1.5"]),
             (&["127.0.0.1", "172.17.0.1", "8.8.4.4", "::1"], &["8.8.4.4"]),
@@ -91,16 +95,16 @@ mod tests {
             (&[], &[]),
         ] {
             let (chosen, private) = chosen(own);
-            assert_eq!(chosen, told, "{own:?}");
+            assert_eq!(chosen, advertised, "{own:?}");
             assert!(private.is_empty(), "{own:?}: {private:?}");
         }
     }
 
     #[test]
-    fn a_private_address_beside_a_public_one_is_left_out() {
+    fn a_private_address_beside_a_public_one_is_not_advertised() {
         let own = ["192.168.1.5", "172.17.0.1", "2606:4700::1", "fd00::1", "127.0.0.1"];
-        let (told, private) = chosen(&own);
-        assert_eq!(told, ["2606:4700::1"]);
+        let (advertised, private) = chosen(&own);
+        assert_eq!(advertised, ["2606:4700::1"]);
         assert_eq!(private, ["192.168.1.5", "172.17.0.1"]);
     }
 }

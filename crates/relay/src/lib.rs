@@ -49,7 +49,7 @@ use std::sync::Arc;
 use callbox_turn::Event;
 
 pub use self::{
-    advertised::Reached,
+    advertised::ListenerAddresses,
     config::{Config, GATHER},
     listen::{takes_ipv4, with_ipv4},
     new_stream::NewStream,

@@ -7,7 +7,7 @@ use std::{
 
 use callbox_turn::RelayAddresses;
 
-use super::{Config, Reached, StartError, advertised, external, listen, sockets};
+use super::{Config, ListenerAddresses, StartError, advertised, external, listen, sockets};
 
 /// The addresses of a relay that is not started.
 #[derive(Debug)]
@@ -63,12 +63,12 @@ impl Plan {
     }
 
     /// Returns the addresses at which clients would reach these listeners
-    /// ([`Relay::reached`](super::Relay::reached)).
+    /// ([`Relay::listener_addresses`](super::Relay::listener_addresses)).
     ///
     /// # Errors
     /// The system's error, if it cannot list its addresses.
-    pub fn reached(&self, listeners: &[SocketAddr]) -> io::Result<Reached> {
-        advertised::reached(&self.addresses, listeners)
+    pub fn listener_addresses(&self, listeners: &[SocketAddr]) -> io::Result<ListenerAddresses> {
+        advertised::listener_addresses(&self.addresses, listeners)
     }
 }
 

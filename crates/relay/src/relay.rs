@@ -21,7 +21,7 @@ use mio::{Poll, net::UdpSocket};
 use tokio::sync::{mpsc::unbounded_channel, watch};
 
 use super::{
-    Closing, Config, NewStream, OnEvent, Reached, StartError,
+    Closing, Config, ListenerAddresses, NewStream, OnEvent, StartError,
     address_watch::{self, AddressWatch},
     advertised, alternate,
     commands::{Command, CommandSender, KickOrder},
@@ -162,8 +162,8 @@ impl Relay {
     ///
     /// # Errors
     /// The system's error, if it cannot list its addresses.
-    pub fn reached(&self, listeners: &[SocketAddr]) -> io::Result<Reached> {
-        advertised::reached(self.common.addresses(), listeners)
+    pub fn listener_addresses(&self, listeners: &[SocketAddr]) -> io::Result<ListenerAddresses> {
+        advertised::listener_addresses(self.common.addresses(), listeners)
     }
 
     /// Records that one side of a live call, `by`, has announced its addresses to another, `to`.

@@ -286,7 +286,7 @@
 //! | `rate`, `idempotency`, `replay` | limits of rates, requests that are made twice, events until they are acknowledged |
 //! | `outbox`, `timer` | the outputs in their order, and the timers |
 //! | `report`, `stats` | each step of a call, for records and webhooks, and the numbers of the metrics page |
-//! | `keeping`, `kept` | the state of calls that outlasts the server |
+//! | `persistence`, `kept` | the state of calls that outlasts the server |
 //! | `sdp_addresses`, `relayed_content` | the addresses that a side names, and what is read of its messages |
 //! | `payload`, `text` | JSON that comes in and goes out, as text |
 //! | `timestamp`, `hash_table` | the time in payloads and records, and the hash table of what every request looks up |
@@ -308,7 +308,6 @@ mod hash_table;
 mod hub;
 mod idempotency;
 mod io;
-mod keeping;
 mod kept;
 mod kicks;
 mod lost_devices;
@@ -317,6 +316,7 @@ mod message;
 mod outbox;
 mod pair_rates;
 mod payload;
+mod persistence;
 mod rate;
 mod relayed_content;
 mod replay;

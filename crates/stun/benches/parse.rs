@@ -3,29 +3,19 @@
 
 use std::hint::black_box;
 
-use callbox_stun::{ChannelData, Request};
+use callbox_stun::{ChannelData, Request, testing::message};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use stun::{
     attributes::{ATTR_NONCE, ATTR_REALM, ATTR_USERNAME},
     fingerprint::FINGERPRINT,
     integrity::MessageIntegrity,
     message::{BINDING_REQUEST, CLASS_INDICATION, CLASS_REQUEST, METHOD_ALLOCATE, METHOD_SEND},
-    message::{Message, MessageType, Setter},
+    message::{MessageType, Setter},
 };
 use turn::proto::{PROTO_UDP, data::Data, peeraddr::PeerAddress, reqtrans::RequestedTransport};
 
 /// The payload of a packet of a voice call: 20 ms of Opus, with its RTP header.
 const VOICE: usize = 172;
-
-fn message(typ: MessageType, attributes: &[&dyn Setter]) -> Message {
-    let mut message = Message::new();
-    message.typ = typ;
-    message.write_header();
-    for attribute in attributes {
-        attribute.add_to(&mut message).expect("the attribute fits");
-    }
-    message
-}
 
 fn signed_allocate() -> Vec<u8> {
     let udp = RequestedTransport { protocol: PROTO_UDP };

@@ -1,7 +1,25 @@
-//! MESSAGE-INTEGRITY-SHA256 as a client makes and checks it, for tests: the `stun` crate has none.
+//! Messages of the `stun` crate, for tests and benchmarks, and MESSAGE-INTEGRITY-SHA256 as a client
+//! makes and checks it, which that crate does not have.
 
-use ::stun::{attributes::ATTR_MESSAGE_INTEGRITY_SHA256, message::Message};
+use ::stun::{
+    attributes::ATTR_MESSAGE_INTEGRITY_SHA256,
+    message::{Message, MessageType, Setter},
+};
 use ring::{digest, hmac};
+
+/// Returns a message with these attributes. Its transaction ID is zero.
+///
+/// # Panics
+/// If an attribute cannot be encoded.
+pub fn message(typ: MessageType, attributes: &[&dyn Setter]) -> Message {
+    let mut message = Message::new();
+    message.typ = typ;
+    message.write_header();
+    for attribute in attributes {
+        attribute.add_to(&mut message).expect("the attribute fits");
+    }
+    message
+}
 
 /// SHA-256 of parts with colons between them: a key is that of username, realm and password.
 pub fn sha256_of(parts: &[&str]) -> Vec<u8> {

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use callbox_stun::testing::message;
 use callbox_turn::{
     AllocationId, ClientAddr, Common, Config, Engine, FiveTuple, FromClient, FromPeer, HEADROOM,
     Metrics, Now, Output, Packet, Secret, TurnSecrets, Via, auth::TurnAuth,
@@ -116,16 +117,6 @@ impl Relay {
         let mut packet = Packet::new(buffer, HEADROOM..HEADROOM + VOICE);
         self.engine.handle_peer(self.now, self.allocation, peer, &mut packet)
     }
-}
-
-fn message(typ: MessageType, attributes: &[&dyn Setter]) -> Message {
-    let mut message = Message::new();
-    message.typ = typ;
-    message.write_header();
-    for attribute in attributes {
-        attribute.add_to(&mut message).expect("the attribute fits");
-    }
-    message
 }
 
 fn address(peer: SocketAddr) -> PeerAddress {

@@ -168,18 +168,18 @@ impl Common {
         owner: &TurnIdentity,
         ip: IpAddr,
     ) -> Result<(), ErrorCode> {
-        own_addresses::judge(&self.addresses, &self.config.peers, ip)?;
+        own_addresses::permitted_ports(&self.addresses, &self.config.peers, ip)?;
         self.signaled_scope(owner, ip).map(drop)
     }
 
     /// Returns true if an address may be reached as one of the server's own only, if at all.
     pub(super) fn is_own(&self, ip: IpAddr) -> bool {
-        own_addresses::judge(&self.addresses, &self.config.peers, ip) != Ok(Ports::Any)
+        own_addresses::permitted_ports(&self.addresses, &self.config.peers, ip) != Ok(Ports::Any)
     }
 
     /// Returns true if the allocations of `owner` reach no more of `ip` than open relayed ports,
     /// since no other side has announced it.
-    pub(super) fn is_unannounced(&self, owner: &TurnIdentity, ip: IpAddr) -> bool {
+    pub(super) fn lacks_announcement(&self, owner: &TurnIdentity, ip: IpAddr) -> bool {
         self.signaled_scope(owner, ip) != Ok(SignaledScope::Any)
     }
 

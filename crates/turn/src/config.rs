@@ -42,16 +42,16 @@ pub struct Config {
     /// request is answered with 508.
     pub max_channels: usize,
     /// The largest number of payload bytes a second that an allocation relays, in each direction by
-    /// itself; 0 lifts the limit. Datagrams past it are dropped.
+    /// itself; 0 means no limit. Datagrams past it are dropped.
     pub max_bandwidth: u64,
     /// The largest number of payload bytes a second that all allocations of a user relay together,
-    /// in each direction by itself; 0 lifts the limit.
+    /// in each direction by itself; 0 means no limit.
     pub max_bandwidth_per_user: u64,
     /// The largest number of packets a second that an allocation relays, in each direction by
-    /// itself; 0 lifts the limit. Packets past it are dropped.
+    /// itself; 0 means no limit. Packets past it are dropped.
     pub max_packet_rate: u64,
     /// The largest number of packets a second that all allocations of a user relay together, in
-    /// each direction by itself; 0 lifts the limit.
+    /// each direction by itself; 0 means no limit.
     pub max_packet_rate_per_user: u64,
     /// The longest lifetime that an allocation is given at a time (RFC 8656 §7.2).
     pub max_lifetime: Duration,

@@ -11,11 +11,11 @@ use super::Via;
 pub struct Quartet(pub [u16; 4]);
 
 impl Quartet {
-    /// Returns the listener that answers, and the one that differs from it in both, if one of the
-    /// four was asked. Streams are left out: an answer cannot come by another one.
-    pub(super) fn answer_from(self, asked: Via, change: Change) -> Option<(u16, u16)> {
-        let Via::Listener(asked) = asked else { return None };
-        let at = self.0.iter().position(|listener| *listener == asked)?;
+    /// Returns the listener that answers, and the one that differs from it in both, if the
+    /// request came by one of the four. Not for streams: an answer cannot be sent by another one.
+    pub(super) fn answer_from(self, via: Via, change: Change) -> Option<(u16, u16)> {
+        let Via::Listener(listener) = via else { return None };
+        let at = self.0.iter().position(|other| *other == listener)?;
         let answers = at ^ (usize::from(change.ip) << 1) ^ usize::from(change.port);
         // "the source IP address and port that would be used if the client requested the 'change
         // IP' and 'change port' behavior" (RFC 5780 §7.4): of the address that was asked.

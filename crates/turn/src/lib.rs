@@ -354,7 +354,7 @@
 //! | `ids`, `five_tuple`, `transport`, `verdict` | names, and verdicts on packets |
 //! | `auth` | credentials, nonces, access tokens |
 //! | `config` | the settings |
-//! | `common`, `shared`, `quotas`, `relay_ports`, `ports`, `refusals`, `revocation`, `relayed` | the state that engines share |
+//! | `common`, `shared`, `quotas`, `relay_ports`, `ports`, `revocation`, `relayed` | the state that engines share |
 //! | `peer_policy`, `own_addresses`, `special_ranges`, `addresses`, `machine` | the peers that may be reached |
 //! | `signaled_policy` | the addresses that the sides of calls have announced |
 //! | `limits`, `meter`, `rate`, `reply_limit` | bandwidth, packets and answers a second |
@@ -389,7 +389,6 @@ mod permissions;
 mod ports;
 mod quotas;
 mod rate;
-mod refusals;
 mod relay_ports;
 mod relayed;
 mod reply_limit;

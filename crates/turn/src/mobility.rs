@@ -63,7 +63,7 @@ struct MobileClient {
     allocation: AllocationId,
     ticket: Ticket,
     /// The ticket that the client has shown, until it is heard from where it came with it.
-    shown: Option<Ticket>,
+    presented: Option<Ticket>,
     /// The address that it came from with that ticket.
     next: Option<FiveTuple>,
 }
@@ -103,7 +103,7 @@ impl Mobility {
             }
         };
         let ticket = Ticket::new(rng, self.worker, number);
-        let client = MobileClient { allocation, ticket, shown: None, next: None };
+        let client = MobileClient { allocation, ticket, presented: None, next: None };
         self.clients.insert(number, client);
         number
     }
@@ -122,7 +122,7 @@ impl Mobility {
     /// arrived.
     pub(crate) fn allocation_of(&self, ticket: &Ticket) -> Option<AllocationId> {
         let client = self.clients.get(&ticket.number())?;
-        let known = [Some(client.ticket), client.shown];
+        let known = [Some(client.ticket), client.presented];
         known.iter().flatten().any(|known| known.is(ticket)).then_some(client.allocation)
     }
 
@@ -137,7 +137,7 @@ impl Mobility {
         rng: &mut impl Rng,
         number: MobileNumber,
         tuple: FiveTuple,
-        shown: Ticket,
+        presented: Ticket,
         is_there: bool,
     ) -> Result<Expected, ErrorCode> {
         if self.arriving.get(&tuple).is_some_and(|other| *other != number) {
@@ -148,7 +148,7 @@ impl Mobility {
             return Ok(Expected::Already);
         }
         client.ticket = Ticket::new(rng, self.worker, number);
-        client.shown = Some(shown);
+        client.presented = Some(presented);
         let before = std::mem::replace(&mut client.next, (!is_there).then_some(tuple));
         if let Some(before) = before {
             self.arriving.remove(&before);
@@ -164,7 +164,7 @@ impl Mobility {
     pub(crate) fn arrive(&mut self, tuple: FiveTuple) -> Option<AllocationId> {
         let number = self.arriving.remove(&tuple)?;
         let client = self.clients.get_mut(&number)?;
-        client.shown = None;
+        client.presented = None;
         client.next = None;
         Some(client.allocation)
     }

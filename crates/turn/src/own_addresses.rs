@@ -21,12 +21,12 @@ pub(super) enum Ports {
     Relayed,
 }
 
-/// Judges a peer's address by where packets for it really go, after translation, and by what the
-/// machine has now.
+/// Returns the permitted ports of a peer's address, by where packets for it really go, after
+/// translation, and by the addresses that the machine has now.
 ///
 /// # Errors
 /// 403 if nothing may be sent there.
-pub(super) fn judge(
+pub(super) fn permitted_ports(
     addresses: &RelayAddresses,
     policy: &PeerPolicy,
     ip: IpAddr,
@@ -65,7 +65,7 @@ pub(super) fn check_peer(
     scope: SignaledScope,
     transport: Transport,
 ) -> Result<SocketAddr, ErrorCode> {
-    let ports = judge(addresses, policy, peer.0.ip())?;
+    let ports = permitted_ports(addresses, policy, peer.0.ip())?;
     let wire = addresses.to_wire(peer);
     let allowed = peer.0.port() != 0
         // A listener as a peer would be a loop, or a way to our own pages from within.
@@ -103,7 +103,7 @@ mod tests {
         let relayed = PeerAddr(own.advertise("10.0.0.5:50000".parse().unwrap()).0);
         // 203.0.113.0/24 is special, and so is 10/8; our own relayed addresses stay open.
         let open = Relayed::new(own.relay_ips());
-        assert_eq!(judge(&own, &config.peers, relayed.0.ip()), Ok(Ports::Relayed));
+        assert_eq!(permitted_ports(&own, &config.peers, relayed.0.ip()), Ok(Ports::Relayed));
         let check =
             |peer| check_peer(&own, &config.peers, &open, peer, SignaledScope::Any, Transport::Udp);
         assert!(check(relayed).is_err());
@@ -128,7 +128,7 @@ mod tests {
         let open = Relayed::new(own.relay_ips());
         open.open(own.relay_ips()[0], 50000, SOMEBODY, Transport::Udp);
         for ip in ["8.8.4.4", "10.0.0.5", "10.0.0.7", "64:ff9b::8.8.4.4", "64:ff9b::10.0.0.5"] {
-            assert!(judge(&own, &config.peers, ip.parse().unwrap()).is_err(), "{ip}");
+            assert!(permitted_ports(&own, &config.peers, ip.parse().unwrap()).is_err(), "{ip}");
             for transport in [Transport::Udp, Transport::Tcp] {
                 for port in [5353, 6379, 50000] {
                     let at = PeerAddr(SocketAddr::new(ip.parse().unwrap(), port));
@@ -153,20 +153,20 @@ mod tests {
     fn an_address_of_the_machine_is_own_as_long_as_it_has_it() {
         let config = Config { peers: policy(&["10.0.0.0/8"]), ..Config::default() };
         let own = addresses(&config, &["10.0.0.5:3478"]);
-        let judge = |ip: &str| judge(&own, &config.peers, ip.parse().unwrap());
+        let ports = |ip: &str| permitted_ports(&own, &config.peers, ip.parse().unwrap());
         for ip in ["10.0.0.9", "9.9.9.9", "64:ff9b::9.9.9.9"] {
-            assert_eq!(judge(ip), Ok(Ports::Any), "{ip}");
+            assert_eq!(ports(ip), Ok(Ports::Any), "{ip}");
         }
         own.replace_machine_networks(vec![
             "10.0.0.9/32".parse().unwrap(),
             "9.9.9.0/24".parse().unwrap(),
         ]);
         for ip in ["10.0.0.9", "9.9.9.9", "9.9.9.1", "64:ff9b::9.9.9.9", "64:ff9b::10.0.0.9"] {
-            assert_eq!(judge(ip), Err(ErrorCode::Forbidden), "{ip}");
+            assert_eq!(ports(ip), Err(ErrorCode::Forbidden), "{ip}");
         }
         own.replace_machine_networks(Vec::new());
-        assert_eq!(judge("10.0.0.9"), Ok(Ports::Any));
-        assert_eq!(judge("10.0.0.5"), Ok(Ports::Relayed));
+        assert_eq!(ports("10.0.0.9"), Ok(Ports::Any));
+        assert_eq!(ports("10.0.0.5"), Ok(Ports::Relayed));
     }
 
     #[test]

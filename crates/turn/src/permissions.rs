@@ -25,10 +25,11 @@ pub(super) struct Permission {
     /// True if it is one of the server's own addresses as things are now: of its ports, those of
     /// open allocations may be reached.
     is_own: bool,
-    /// True if no other side of a call has announced the address although one had to, which leaves
-    /// it the same ports.
-    is_unannounced: bool,
-    /// The period, counted since 1970, in which its client was last told of an ICMP error there.
+    /// True if the address needs an announcement by another side of a call and has none, which
+    /// leaves it the same ports.
+    lacks_announcement: bool,
+    /// The period, counted since 1970, in which an ICMP error there was last reported to the
+    /// client.
     last_icmp: u32,
 }
 
@@ -36,7 +37,7 @@ impl Permission {
     /// Returns true if only the ports of open allocations may be reached.
     #[inline]
     pub(crate) fn is_for_relayed(&self) -> bool {
-        self.is_own || self.is_unannounced
+        self.is_own || self.lacks_announcement
     }
 
     /// Returns the time at which it ends.
@@ -76,13 +77,13 @@ impl Permissions {
         (id, ip): (AllocationId, IpAddr),
         expires: Instant,
         is_own: bool,
-        is_unannounced: bool,
+        lacks_announcement: bool,
         timers: &mut Timers,
     ) {
         let (mut due, last_icmp) =
             self.get(ip).map_or((Deadline::default(), 0), |before| (before.due, before.last_icmp));
         due.extend(expires, timers, Timer::Permission(id, ip));
-        self.0.insert(ip, Permission { due, is_own, is_unannounced, last_icmp });
+        self.0.insert(ip, Permission { due, is_own, lacks_announcement, last_icmp });
     }
 
     /// Stops the timers, as the allocation under `id` is closed.
@@ -97,23 +98,23 @@ impl Permissions {
         self.0.remove(&ip);
     }
 
-    /// Judges again which addresses are the server's own ones.
-    pub(crate) fn judge_own(&mut self, is_own: impl Fn(IpAddr) -> bool) {
+    /// Determines again which addresses are the server's own ones.
+    pub(crate) fn update_own(&mut self, is_own: impl Fn(IpAddr) -> bool) {
         for (ip, permission) in self.0.iter_mut() {
             permission.is_own = is_own(*ip);
         }
     }
 
-    /// Judges again which addresses have not been announced.
-    pub(crate) fn judge_announced(&mut self, is_unannounced: impl Fn(IpAddr) -> bool) {
+    /// Determines again which addresses lack the announcement that they need.
+    pub(crate) fn update_announcements(&mut self, lacks_announcement: impl Fn(IpAddr) -> bool) {
         for (ip, permission) in self.0.iter_mut() {
-            permission.is_unannounced = is_unannounced(*ip);
+            permission.lacks_announcement = lacks_announcement(*ip);
         }
     }
 
-    /// Returns true if the client may be told of an ICMP error at an address in this period: it has
-    /// a permission for it, and was not told in the same period before.
-    pub(crate) fn may_tell_icmp(&mut self, ip: IpAddr, period: u32) -> bool {
+    /// Returns true if an ICMP error at an address may be reported to the client in this period:
+    /// there is a permission for it, and none was reported in the same period before.
+    pub(crate) fn may_report_icmp(&mut self, ip: IpAddr, period: u32) -> bool {
         let permission = self.0.get_mut(&ip);
         permission.is_some_and(|permission| {
             std::mem::replace(&mut permission.last_icmp, period) != period

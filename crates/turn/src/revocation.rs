@@ -1,56 +1,134 @@
-//! Credentials that are refused before they expire: those of calls that are over, and of users who
-//! are in a call no more or were kicked, for as long as any of them may be about.
+//! The revocation of credentials that have not expired: those of calls that have ended, and of
+//! users who have left a call or were kicked.
 
-use callbox_base::expiring_map::ExpiringMap;
+use std::{sync::Arc, time::Duration};
 
-/// The number of revocations that are remembered. Past it the first one to expire is forgotten: its
-/// credentials then live until they expire, as they would in a server that knows no calls.
+use callbox_base::{clock::Now, expiring_map::ExpiringMap, ids::CallId};
+
+use crate::auth::TurnIdentity;
+
+/// The number of revocations of one kind that are stored. Past it the first one to expire is
+/// removed: its credentials are then valid until they expire, as in a server without calls.
 const LIMIT: usize = 100_000;
 
-/// The keys of refused credentials, each until a time in seconds since 1970.
+/// The keys of revoked credentials, each until a time in seconds since 1970.
 #[derive(Debug)]
-pub(super) struct Revocations<K>(ExpiringMap<K, (), u64>);
+struct RevokedKeys<K>(ExpiringMap<K, (), u64>);
 
-impl<K: Ord + Clone> Default for Revocations<K> {
+impl<K: Ord + Clone> Default for RevokedKeys<K> {
     fn default() -> Self {
         Self(ExpiringMap::new(LIMIT))
     }
 }
 
-impl<K: Ord + Clone> Revocations<K> {
-    /// Refuses credentials until `until`, and forgets what has expired before `now`.
-    pub(crate) fn insert(&mut self, key: K, until: u64, now: u64) {
+impl<K: Ord + Clone> RevokedKeys<K> {
+    /// Adds a revocation until `until`, and removes those that have expired before `now`.
+    fn insert(&mut self, key: K, until: u64, now: u64) {
         self.0.remove_expired(now.saturating_sub(1));
         self.0.insert(key, (), until);
     }
 
-    /// Takes a revocation back.
-    pub(crate) fn remove(&mut self, key: &K) {
+    /// Removes a revocation.
+    fn remove(&mut self, key: &K) {
         self.0.remove(key);
     }
 
-    /// Returns true if the credentials are refused.
-    pub(crate) fn contains(&self, key: &K) -> bool {
+    /// Returns true if the credentials are revoked.
+    fn contains(&self, key: &K) -> bool {
         self.0.get(key).is_some()
     }
 
-    /// Returns the time until which the credentials are refused; it may be over.
-    pub(crate) fn until(&self, key: &K) -> Option<u64> {
+    /// Returns the time until which the credentials are revoked; it may have passed.
+    fn until(&self, key: &K) -> Option<u64> {
         self.0.until(key)
+    }
+}
+
+/// The purpose of credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Purpose {
+    NoCall,
+    Calls,
+}
+
+/// The revoked credentials of a server.
+#[derive(Debug, Default)]
+pub(super) struct Revocations {
+    /// The calls that are over.
+    ended: RevokedKeys<CallId>,
+    /// The users who have left a call that goes on.
+    left: RevokedKeys<(CallId, Arc<str>)>,
+    /// The users who were kicked and have not been readmitted.
+    kicked: RevokedKeys<Arc<str>>,
+    /// The end of the last credentials that were made for a user before a kick, by their purpose.
+    revoked: RevokedKeys<(Arc<str>, Purpose)>,
+}
+
+impl Revocations {
+    /// Refuses the credentials of a call until `until` (seconds since 1970).
+    pub(crate) fn end_call(&mut self, call: CallId, until: u64, now: u64) {
+        self.ended.insert(call, until, now);
+    }
+
+    /// Refuses the credentials of one user of a call that goes on until `until` (seconds since
+    /// 1970).
+    pub(crate) fn revoke_user(&mut self, call: CallId, user: &str, until: u64, now: u64) {
+        self.left.insert((call, user.into()), until, now);
+    }
+
+    /// Accepts the user's credentials for the call again.
+    pub(crate) fn readmit_user(&mut self, call: CallId, user: &str) {
+        self.left.remove(&(call, user.into()));
+    }
+
+    /// Refuses the credentials that were made for a user until now and live for `ttl`: those that
+    /// are for no call, and with `ban` also those for calls. With `ban`, refuses every other one of
+    /// the user for so long, too.
+    pub(crate) fn kick(&mut self, now: Now, user: &Arc<str>, ttl: Duration, ban: Option<Duration>) {
+        let now = now.unix_secs();
+        let until = now.saturating_add(ttl.as_secs());
+        self.revoked.insert((user.clone(), Purpose::NoCall), until, now);
+        if let Some(ban) = ban {
+            self.revoked.insert((user.clone(), Purpose::Calls), until, now);
+            self.kicked.insert(user.clone(), now.saturating_add(ban.as_secs()), now);
+        }
+    }
+
+    /// Accepts the credentials that are made for a user who was kicked from now on.
+    pub(crate) fn lift_kick(&mut self, user: &str) {
+        self.kicked.remove(&user.into());
+    }
+
+    /// Returns true if the credentials are revoked.
+    pub(crate) fn is_revoked(&self, now: Now, identity: &TurnIdentity) -> bool {
+        let user = &identity.user;
+        let is_over =
+            |call| self.ended.contains(&call) || self.left.contains(&(call, user.clone()));
+        identity.call.is_some_and(is_over) || self.is_kicked(now, identity)
+    }
+
+    fn is_kicked(&self, now: Now, identity: &TurnIdentity) -> bool {
+        let user = &identity.user;
+        if self.kicked.until(user).is_some_and(|until| now.unix_secs() < until) {
+            return true;
+        }
+        let purpose = if identity.call.is_some() { Purpose::Calls } else { Purpose::NoCall };
+        let last = self.revoked.until(&(user.clone(), purpose));
+        // All that was made by then ends by then.
+        identity.expires.zip(last).is_some_and(|(expires, last)| expires <= last)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use callbox_base::ids::CallId;
     use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
 
     #[test]
-    fn it_forgets_what_has_expired_and_never_grows_past_its_limit() {
+    fn expired_revocations_are_removed_and_their_number_is_limited() {
         let mut rng = StdRng::seed_from_u64(1);
-        let mut ended = Revocations::default();
+        let mut ended = RevokedKeys::default();
         let first = CallId::generate(0, &mut rng);
         ended.insert(first, 10, 0);
         assert!(ended.contains(&first));
@@ -63,15 +141,15 @@ mod tests {
     }
 
     #[test]
-    fn a_revocation_that_is_taken_back_and_renewed_counts_once() {
-        let mut out = Revocations::default();
+    fn a_revocation_that_is_removed_and_renewed_counts_once() {
+        let mut kicked = RevokedKeys::default();
         for n in 0..1000 {
-            out.insert("alice", 100 + n, n);
-            assert!(out.contains(&"alice"));
-            out.remove(&"alice");
-            assert!(!out.contains(&"alice"));
-            out.insert("bob", 100 + n, n);
+            kicked.insert("alice", 100 + n, n);
+            assert!(kicked.contains(&"alice"));
+            kicked.remove(&"alice");
+            assert!(!kicked.contains(&"alice"));
+            kicked.insert("bob", 100 + n, n);
         }
-        assert_eq!((out.0.len(), out.until(&"bob")), (1, Some(1099)));
+        assert_eq!((kicked.0.len(), kicked.until(&"bob")), (1, Some(1099)));
     }
 }

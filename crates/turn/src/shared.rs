@@ -20,8 +20,8 @@ use super::{
     Config, RelayAddresses, RelayIp,
     meter::{Meter, Rates},
     quotas::Quotas,
-    refusals::Refusals,
     relay_ports::{RelayPorts, ReservationToken, Taken},
+    revocation::Revocations,
 };
 use crate::auth::TurnIdentity;
 
@@ -38,7 +38,7 @@ struct State {
     ports: RelayPorts,
     /// The number of allocations of each call that has any.
     calls: HashMap<CallId, usize>,
-    refusals: Refusals,
+    revocations: Revocations,
 }
 
 impl Shared {
@@ -50,7 +50,7 @@ impl Shared {
                 quotas: Quotas::new(config),
                 ports: RelayPorts::new(config, addresses),
                 calls: HashMap::new(),
-                refusals: Refusals::default(),
+                revocations: Revocations::default(),
             }),
         }
     }
@@ -145,7 +145,7 @@ impl Shared {
     #[must_use]
     pub(crate) fn end_call(&self, call: CallId, sides: &[UserId], until: u64, now: u64) -> bool {
         let mut state = self.state();
-        state.refusals.end_call(call, until, now);
+        state.revocations.end_call(call, until, now);
         state.calls.contains_key(&call)
             || sides.iter().any(|user| state.quotas.has_any(user.as_str()))
     }
@@ -155,7 +155,7 @@ impl Shared {
     #[must_use]
     pub(super) fn serve(&self, now: Now, identity: &TurnIdentity) -> bool {
         let mut state = self.state();
-        let may = !state.refusals.refuses(now, identity);
+        let may = !state.revocations.is_revoked(now, identity);
         if may && let Some(call) = identity.call {
             *state.calls.entry(call).or_default() += 1;
         }
@@ -179,12 +179,12 @@ impl Shared {
     /// Refuses the credentials of one user of a call that goes on until `until` (seconds since
     /// 1970), unless the user is readmitted.
     pub(crate) fn revoke_user(&self, call: CallId, user: &str, until: u64, now: u64) {
-        self.state().refusals.revoke_user(call, user, until, now);
+        self.state().revocations.revoke_user(call, user, until, now);
     }
 
     /// Accepts the user's credentials for the call again.
     pub(crate) fn readmit_user(&self, call: CallId, user: &str) {
-        self.state().refusals.readmit_user(call, user);
+        self.state().revocations.readmit_user(call, user);
     }
 
     /// Refuses the credentials that were made for a user until now and live for `ttl`: those that
@@ -195,19 +195,19 @@ impl Shared {
     pub(crate) fn kick(&self, now: Now, user: &str, ttl: Duration, ban: Option<Duration>) -> bool {
         let user: Arc<str> = user.into();
         let mut state = self.state();
-        state.refusals.kick(now, &user, ttl, ban);
+        state.revocations.kick(now, &user, ttl, ban);
         state.quotas.has_any(&user)
     }
 
     /// Readmits a user who was kicked, with new credentials.
     pub(crate) fn lift_kick(&self, user: &str) {
-        self.state().refusals.lift_kick(user);
+        self.state().revocations.lift_kick(user);
     }
 
     /// Returns true if credentials open nothing any more, though their time is not over: their call
     /// is, for everyone or for their user, or their user was kicked.
-    pub(super) fn refuses(&self, now: Now, identity: &TurnIdentity) -> bool {
-        self.state().refusals.refuses(now, identity)
+    pub(super) fn is_revoked(&self, now: Now, identity: &TurnIdentity) -> bool {
+        self.state().revocations.is_revoked(now, identity)
     }
 
     /// Returns true if nothing is open, counted, taken or reserved.

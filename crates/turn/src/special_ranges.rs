@@ -137,7 +137,7 @@ mod tests {
     /// The first and the last address outside of each row are as public as their neighbours.
     #[test]
     fn what_is_next_to_a_row_is_judged_by_itself() {
-        for (ip, reached) in [
+        for (ip, is_permitted) in [
             ("1.0.0.0", true),
             ("9.255.255.255", true),
             ("11.0.0.0", true),
@@ -174,7 +174,7 @@ mod tests {
             ("8000::1", false),
             ("fec0::1", false),
         ] {
-            assert_eq!(permits(ip.parse().unwrap()), reached, "{ip}");
+            assert_eq!(permits(ip.parse().unwrap()), is_permitted, "{ip}");
         }
     }
 

@@ -3,12 +3,13 @@
 use instant_acme::{Account, AccountCredentials, NewAccount};
 use serde::{Deserialize, Serialize};
 
-use super::{Acme, error::OrderError, state::ACCOUNT};
+use super::{Settings, error::OrderError, https::Https, state::ACCOUNT};
+use crate::state_dir::StateDir;
 
 /// The stored form of the account.
 #[derive(Serialize, Deserialize)]
-struct Kept {
-    /// The contact address that the CA was told.
+struct StoredAccount {
+    /// The contact address that was sent to the CA.
     email: Option<String>,
     /// The account's key and URL, as the library serializes them.
     credentials: AccountCredentials,
@@ -18,35 +19,38 @@ struct Kept {
 ///
 /// # Errors
 /// [`OrderError`]
-pub(super) async fn get(acme: &Acme) -> Result<Account, OrderError> {
-    let builder = Account::builder_with_http(Box::new(acme.https.clone()));
-    let email = &acme.settings.email;
+pub(super) async fn get(
+    settings: &Settings,
+    https: &Https,
+    state: &StateDir,
+) -> Result<Account, OrderError> {
+    let builder = Account::builder_with_http(Box::new(https.clone()));
+    let Settings { email, directory, .. } = settings;
     let contact: Vec<String> = email.iter().map(|email| format!("mailto:{email}")).collect();
     let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
-    let Some(text) = acme.state.read(ACCOUNT).map_err(OrderError::Keep)? else {
+    let Some(text) = state.read(ACCOUNT).map_err(OrderError::Keep)? else {
         let new = NewAccount {
             contact: &contact,
             terms_of_service_agreed: true,
             only_return_existing: false,
         };
-        let directory = acme.settings.directory.clone();
-        let (account, credentials) = builder.create(&new, directory, None).await?;
-        keep(acme, credentials)?;
+        let (account, credentials) = builder.create(&new, directory.clone(), None).await?;
+        store(state, &StoredAccount { email: email.clone(), credentials })?;
         tracing::info!(account = account.id(), "there is a new account at the CA");
         return Ok(account);
     };
     // The text of the error could contain a part of the key.
-    let kept: Kept = serde_json::from_slice(&text)
-        .map_err(|_| OrderError::NoAccount(acme.state.path(ACCOUNT)))?;
-    if kept.email == *email {
-        return Ok(builder.from_credentials(kept.credentials).await?);
+    let stored: StoredAccount =
+        serde_json::from_slice(&text).map_err(|_| OrderError::NoAccount(state.path(ACCOUNT)))?;
+    if stored.email == *email {
+        return Ok(builder.from_credentials(stored.credentials).await?);
     }
     // The credentials are consumed by the account that is created from them.
-    let again: Kept = serde_json::from_slice(&text)
-        .map_err(|_| OrderError::NoAccount(acme.state.path(ACCOUNT)))?;
-    let account = builder.from_credentials(kept.credentials).await?;
+    let again: StoredAccount =
+        serde_json::from_slice(&text).map_err(|_| OrderError::NoAccount(state.path(ACCOUNT)))?;
+    let account = builder.from_credentials(stored.credentials).await?;
     account.update_contacts(&contact).await?;
-    keep(acme, again.credentials)?;
+    store(state, &StoredAccount { email: email.clone(), ..again })?;
     tracing::info!(account = account.id(), "the CA knows of the new --acme-email");
     Ok(account)
 }
@@ -55,12 +59,11 @@ pub(super) async fn get(acme: &Acme) -> Result<Account, OrderError> {
 ///
 /// # Errors
 /// [`OrderError::Keep`]
-pub(super) fn forget(acme: &Acme) -> Result<(), OrderError> {
-    acme.state.remove(ACCOUNT).map_err(OrderError::Keep)
+pub(super) fn remove(state: &StateDir) -> Result<(), OrderError> {
+    state.remove(ACCOUNT).map_err(OrderError::Keep)
 }
 
-fn keep(acme: &Acme, credentials: AccountCredentials) -> Result<(), OrderError> {
-    let kept = Kept { email: acme.settings.email.clone(), credentials };
-    let text = serde_json::to_vec(&kept).expect("text and numbers become JSON");
-    acme.state.write(ACCOUNT, &text).map_err(OrderError::Keep)
+fn store(state: &StateDir, account: &StoredAccount) -> Result<(), OrderError> {
+    let text = serde_json::to_vec(account).expect("text and numbers become JSON");
+    state.write(ACCOUNT, &text).map_err(OrderError::Keep)
 }

@@ -23,11 +23,11 @@ const ALPN: &[u8] = b"acme-tls/1";
 /// protocol, and a client that asks for it without a challenge is refused as with any unknown
 /// protocol (RFC 7301 §3.2); and no session of one can be resumed with the other.
 #[derive(Debug, Clone, Default)]
-pub(in crate::acceptor) struct Challenges(Arc<Mutex<HashMap<String, Arc<ServerConfig>>>>);
+pub(super) struct Challenges(Arc<Mutex<HashMap<String, Arc<ServerConfig>>>>);
 
 /// An open challenge. It is closed when this is dropped, however the order ends.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenChallenge {
     challenges: Challenges,
     domain: String,
 }
@@ -49,15 +49,19 @@ impl Challenges {
     ///
     /// # Errors
     /// [`ChallengeError`]
-    pub(super) fn open(&self, domain: &str, digest: &[u8]) -> Result<Open, ChallengeError> {
+    pub(super) fn open(
+        &self,
+        domain: &str,
+        digest: &[u8],
+    ) -> Result<OpenChallenge, ChallengeError> {
         let config = Arc::new(answer(domain, digest)?);
         self.0.lock().expect("a map does not panic").insert(domain.to_owned(), config);
-        Ok(Open { challenges: self.clone(), domain: domain.to_owned() })
+        Ok(OpenChallenge { challenges: self.clone(), domain: domain.to_owned() })
     }
 
     /// Returns the settings for a connection that asks for an open challenge. The CA offers only
     /// this protocol, and sends the name (RFC 8737 §3).
-    pub(in crate::acceptor) fn answer(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+    pub(super) fn answer(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
         if !hello.alpn()?.eq([ALPN]) {
             return None;
         }
@@ -66,7 +70,7 @@ impl Challenges {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenChallenge {
     fn drop(&mut self) {
         self.challenges.0.lock().expect("a map does not panic").remove(&self.domain);
     }
@@ -83,11 +87,11 @@ fn answer(domain: &str, digest: &[u8]) -> Result<ServerConfig, ChallengeError> {
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let key = provider.key_provider.load_private_key(key)?;
     // The shorter ways to configure this parse the certificate, and refuse it for the extension.
-    let shown = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
+    let resolver = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(shown));
+        .with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;

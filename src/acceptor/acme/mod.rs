@@ -23,12 +23,19 @@ mod task;
 
 use std::{
     path::PathBuf,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use instant_acme::Account;
+use rustls::{ServerConfig, server::ClientHello};
 use tokio::sync::Notify;
 
-use self::{challenge::Challenges, https::Https};
+use self::{
+    challenge::{Challenges, OpenChallenge},
+    error::OrderError,
+    https::Https,
+};
 use super::{certificate_error::CertificateError, current::Current, pair::Pair};
 use crate::{https::Client, state_dir::StateDir};
 
@@ -62,8 +69,8 @@ pub struct Settings {
 /// A certificate that is ordered, stored and renewed.
 #[derive(Debug)]
 pub(super) struct Acme {
-    pub settings: Settings,
-    pub challenges: Challenges,
+    settings: Settings,
+    challenges: Challenges,
     https: Https,
     state: StateDir,
     /// Ends the pause before the next try.
@@ -84,7 +91,7 @@ impl Acme {
         })?;
         let (challenges, hurry) = (Challenges::default(), Notify::new());
         let acme = Self { settings, challenges, https, state, hurry };
-        let pair = match acme.kept() {
+        let pair = match acme.stored_certificate() {
             Ok(Some(pair)) => {
                 let until = pair.validity.map(|validity| date(validity.until));
                 tracing::info!(until, "the certificate that was kept is shown");
@@ -115,8 +122,71 @@ impl Acme {
         self.hurry.notify_waiters();
     }
 
+    /// Returns the TLS settings for a connection of the CA that asks for an open challenge.
+    pub(super) fn answer_challenge(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        self.challenges.answer(hello)
+    }
+
+    /// Completes when the pause before the next try is to end early.
+    async fn hurried(&self) {
+        self.hurry.notified().await;
+    }
+
+    fn domains(&self) -> &[String] {
+        &self.settings.domains
+    }
+
+    /// Returns the URL of the CA's directory.
+    fn directory(&self) -> &str {
+        &self.settings.directory
+    }
+
+    /// Returns the pause before a failed order is tried again for the first time.
+    fn retry(&self) -> Duration {
+        self.settings.retry
+    }
+
+    /// Returns the time before which the CA wants no further request, if the last refusal said so.
+    fn take_not_before(&self) -> Option<SystemTime> {
+        self.https.take_not_before()
+    }
+
+    /// Returns the stored account, or creates one.
+    ///
+    /// # Errors
+    /// [`OrderError`]
+    async fn account(&self) -> Result<Account, OrderError> {
+        account::get(&self.settings, &self.https, &self.state).await
+    }
+
+    /// Removes the stored account, which the CA does not know.
+    ///
+    /// # Errors
+    /// [`OrderError::Keep`]
+    fn remove_account(&self) -> Result<(), OrderError> {
+        account::remove(&self.state)
+    }
+
+    /// Answers the challenge for a name for as long as the result lives.
+    ///
+    /// # Errors
+    /// [`OrderError::Challenge`]
+    fn open_challenge(&self, domain: &str, digest: &[u8]) -> Result<OpenChallenge, OrderError> {
+        Ok(self.challenges.open(domain, digest)?)
+    }
+
+    /// Stores an issued certificate with its key.
+    ///
+    /// # Errors
+    /// [`OrderError::Unusable`] or [`OrderError::Keep`]; the stored one remains.
+    fn store_certificate(&self, pem: &[u8]) -> Result<Pair, OrderError> {
+        let pair = self.usable(pem).map_err(OrderError::Unusable)?;
+        self.state.write(state::CERTIFICATE, pem).map_err(OrderError::Keep)?;
+        Ok(pair)
+    }
+
     /// Returns the stored certificate, if it can be used now. The error is the reason why not.
-    fn kept(&self) -> Result<Option<Pair>, String> {
+    fn stored_certificate(&self) -> Result<Option<Pair>, String> {
         match self.state.read(state::CERTIFICATE) {
             Ok(Some(pem)) => self.usable(&pem).map(Some),
             Ok(None) => Ok(None),

@@ -8,7 +8,7 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 
-use super::{Acme, account, challenge::Open, error::OrderError, state::CERTIFICATE};
+use super::{Acme, challenge::OpenChallenge, error::OrderError};
 use crate::acceptor::pair::Pair;
 
 /// The longest time that the CA may take to validate the challenges, and then to issue. It is
@@ -23,12 +23,12 @@ const NO_SUCH_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
 /// # Errors
 /// [`OrderError`]; the certificate that was stored before remains.
 pub(super) async fn obtain(acme: &Acme) -> Result<Pair, OrderError> {
-    let domains = &acme.settings.domains;
-    let account = account::get(acme).await?;
+    let domains = acme.domains();
+    let account = acme.account().await?;
     let identifiers: Vec<_> = domains.iter().cloned().map(Identifier::Dns).collect();
     let mut order = match account.new_order(&NewOrder::new(&identifiers)).await {
         Err(Error::Api(problem)) if problem.r#type.as_deref() == Some(NO_SUCH_ACCOUNT) => {
-            account::forget(acme)?;
+            acme.remove_account()?;
             return Err(OrderError::UnknownAccount);
         }
         order => order?,
@@ -40,25 +40,26 @@ pub(super) async fn obtain(acme: &Acme) -> Result<Pair, OrderError> {
     }
     // Each certificate has a new key, so that an old one that leaked is worthless.
     let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(domains.clone())?;
+    let mut params = CertificateParams::new(domains)?;
     params.distinguished_name = DistinguishedName::new();
     order.finalize_csr(params.serialize_request(&key)?.der()).await?;
     let chain = order.poll_certificate(&PATIENCE).await?;
     let pem = format!("{}{chain}", key.serialize_pem());
-    let pair = acme.usable(pem.as_bytes()).map_err(OrderError::Unusable)?;
-    acme.state.write(CERTIFICATE, pem.as_bytes()).map_err(OrderError::Keep)?;
-    Ok(pair)
+    acme.store_certificate(pem.as_bytes())
 }
 
-/// Shows the answers, and tells the CA to validate them (RFC 8555 §7.5.1). They are shown as long
-/// as the result lives.
-async fn answer_challenges(acme: &Acme, order: &mut Order) -> Result<Vec<Open>, OrderError> {
+/// Answers the challenges for as long as the result lives, and requests their validation by the CA
+/// (RFC 8555 §7.5.1).
+async fn answer_challenges(
+    acme: &Acme,
+    order: &mut Order,
+) -> Result<Vec<OpenChallenge>, OrderError> {
     let mut open = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization?;
         let domain = authorization.identifier().to_string();
-        if !acme.settings.domains.contains(&domain) {
+        if !acme.domains().contains(&domain) {
             return Err(OrderError::NotOrdered(domain));
         }
         // A name that was validated recently need not be validated again (RFC 8555 §7.4.1).
@@ -69,7 +70,7 @@ async fn answer_challenges(acme: &Acme, order: &mut Order) -> Result<Vec<Open>, 
             .challenge(ChallengeType::TlsAlpn01)
             .ok_or_else(|| OrderError::NoChallenge(domain.clone()))?;
         let digest = challenge.key_authorization().digest();
-        open.push(acme.challenges.open(&domain, digest.as_ref())?);
+        open.push(acme.open_challenge(&domain, digest.as_ref())?);
         challenge.set_ready().await?;
     }
     Ok(open)
@@ -83,7 +84,7 @@ async fn wait_until_ready(order: &mut Order) -> Result<(), OrderError> {
         Err(Error::Api(problem)) => Some(problem.to_string()),
         Err(error) => return Err(error.into()),
     };
-    // The order only tells that it failed; the reason is in the challenge (RFC 8555 §8.2).
+    // The order only says that it failed; the reason is in the challenge (RFC 8555 §8.2).
     match validation_error(order).await.or(refused) {
         Some(reason) => Err(OrderError::NotValidated(reason)),
         None => Err(OrderError::NotValidated("it does not say why".into())),

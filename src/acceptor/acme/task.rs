@@ -25,8 +25,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(600);
 /// Orders a certificate whenever one is due, until dropped. The certificate that is shown is
 /// replaced; open connections keep theirs.
 pub(super) async fn run(acme: &Acme, current: &Current) {
-    let domains = acme.settings.domains.join(" ");
-    let directory = &acme.settings.directory;
+    let domains = acme.domains().join(" ");
+    let directory = acme.directory();
     let mut failures = 0;
     loop {
         if let Some(validity) = current.get().validity {
@@ -43,16 +43,16 @@ pub(super) async fn run(acme: &Acme, current: &Current) {
                 tracing::info!(domains, until, renewal, "a new certificate is shown");
                 // Even if certificates have a very short lifetime, the CA is not asked all the
                 // time.
-                sleep(acme.settings.retry).await;
+                sleep(acme.retry()).await;
             }
             Err(error) => {
-                let asked = acme.https.take_not_before();
-                let pause = pause(acme.settings.retry, failures, asked, SystemTime::now());
+                let retry_after = acme.take_not_before();
+                let pause = pause(acme.retry(), failures, retry_after, SystemTime::now());
                 failures = failures.saturating_add(1);
                 log_failure(&error, failures, pause, current);
                 tokio::select! {
                     () = sleep(pause) => {}
-                    () = acme.hurry.notified() => {}
+                    () = acme.hurried() => {}
                 }
             }
         }
@@ -60,10 +60,15 @@ pub(super) async fn run(acme: &Acme, current: &Current) {
 }
 
 /// Returns the pause after a failure: longer each time, and at least as long as the CA asks for.
-fn pause(first: Duration, failures: u32, asked: Option<SystemTime>, now: SystemTime) -> Duration {
+fn pause(
+    first: Duration,
+    failures: u32,
+    retry_after: Option<SystemTime>,
+    now: SystemTime,
+) -> Duration {
     let own = first.saturating_mul(GROWTH.saturating_pow(failures)).min(MAX_PAUSE.max(first));
-    let asked = asked.and_then(|at| at.duration_since(now).ok()).unwrap_or_default();
-    own.max(asked.min(MAX_ASKED))
+    let retry_after = retry_after.and_then(|at| at.duration_since(now).ok()).unwrap_or_default();
+    own.max(retry_after.min(MAX_ASKED))
 }
 
 /// Logs each failure in one line, with the certificate that is shown meanwhile. It is an error once
@@ -107,7 +112,7 @@ mod tests {
     #[test]
     fn a_ca_is_not_asked_before_its_retry_time() {
         let now = SystemTime::now();
-        let pause = |asked| pause(MINUTE, 0, Some(asked), now);
+        let pause = |retry_after| pause(MINUTE, 0, Some(retry_after), now);
         assert_eq!(pause(now + 90 * MINUTE), 90 * MINUTE);
         assert_eq!(pause(now + 1000 * MAX_ASKED), MAX_ASKED);
         assert_eq!(pause(now + MINUTE / 2), MINUTE);

@@ -28,9 +28,9 @@ pub struct AddressOptions {
     /// Serve HTTP on this address: signaling, the REST API and metrics.
     ///
     /// Its traffic is not encrypted, tokens included. Behind a reverse proxy on this machine that
-    /// ends TLS, make it a loopback address, and name the proxy with --trusted-proxy. `[::]:8080`
-    /// takes IPv4 as well. With a certificate, HTTP is served under TLS on all listeners, and this
-    /// one is for this machine alone unless it is set.
+    /// terminates TLS, set it to a loopback address, and name the proxy with --trusted-proxy.
+    /// `[::]:8080` accepts IPv4 as well. With a certificate, HTTP is served under TLS on all
+    /// listeners, and this one is for this machine alone unless it is set.
     ///
     /// Default: `0.0.0.0:8080`, with a certificate or --dev `127.0.0.1:8080`
     #[arg(long, env = "CALLBOX_HTTP", value_name = "IP:PORT", value_parser = socket_address)]
@@ -39,8 +39,8 @@ pub struct AddressOptions {
     /// Serve STUN and TURN on this address, over UDP and TCP; may be given more than once.
     ///
     /// A wildcard address listens on every address of the machine that it has at the start, `[::]`
-    /// on those of IPv4 as well unless one with its port is named, too. Name addresses to leave
-    /// some out.
+    /// on those of IPv4 as well unless one with its port is named, too. Name addresses to exclude
+    /// others.
     ///
     /// Default: `0.0.0.0:3478` and `[::]:3478`, with --dev `127.0.0.1:3478` and `[::1]:3478`; of
     /// the IPv6 ones only where the machine has IPv6
@@ -51,22 +51,22 @@ pub struct AddressOptions {
     /// The public address of a machine behind 1:1 NAT, as PUBLIC or PUBLIC/PRIVATE; may be given
     /// more than once.
     ///
-    /// Needed on most clouds, where the machine does not have its public address itself: clients
-    /// are told PUBLIC wherever the server has PRIVATE, which must be an address of a listener.
+    /// Needed on most clouds, where the machine does not have its public address itself: PUBLIC is
+    /// advertised to clients in place of PRIVATE, which must be an address of a listener.
     ///
     /// Example: `203.0.113.7/10.0.0.5`
     #[arg(long, env = "CALLBOX_EXTERNAL_IP", value_name = "IP", value_delimiter = ',')]
     pub external_ip: Vec<turn::ExternalIp>,
 
-    /// A STUN or TURN URI that clients are told; may be given more than once.
+    /// A STUN or TURN URI that is advertised to clients; may be given more than once.
     ///
-    /// Needed where clients come by another name or port than the server can know: behind a
-    /// balancer that maps ports or ends TLS, or with a certificate for a wildcard. Those of a
-    /// scheme (`stun`, `turn`, `turns`) stand in place of all that would be told otherwise; without
-    /// `stun` ones, STUN is where `turn` is over UDP.
+    /// Needed where clients connect to a name or port that the server cannot know: behind a load
+    /// balancer that maps ports or terminates TLS, or with a wildcard certificate. The URIs of a
+    /// scheme (`stun`, `turn`, `turns`) replace all derived ones of that scheme; without `stun`
+    /// URIs, STUN is advertised at the `turn` URIs for UDP.
     ///
-    /// Default: what the listeners, --external-ip and the certificate come to; what clients could
-    /// not use is left out, and the log says so
+    /// Default: derived from the listeners, --external-ip and the certificate; those that clients
+    /// could not use are omitted, with a line in the log
     ///
     /// Example: `turns:turn.example.com:443?transport=tcp`
     #[arg(long, env = "CALLBOX_PUBLIC_TURN_URI", value_name = "URI", value_delimiter = ',')]
@@ -104,14 +104,14 @@ pub struct AddressOptions {
           default_value_t = PortRange(turn::Config::default().relay_ports))]
     pub relay_ports: PortRange,
 
-    /// A network of reverse proxies that tell their clients' addresses in the header `Forwarded` or
-    /// `X-Forwarded-For`; may be given more than once.
+    /// A network of reverse proxies that report their clients' addresses in the header `Forwarded`
+    /// or `X-Forwarded-For`; may be given more than once.
     ///
-    /// Without it a thousand clients behind a proxy are one address to the limits. Name the
-    /// addresses that the proxies connect from and nothing else, since what they say is believed;
-    /// from elsewhere these headers change nothing. Each proxy must set the header, or add to it.
-    /// docs/behind-a-proxy.md has settings for nginx, Caddy, haproxy and Traefik. For a balancer
-    /// that hands on connections as they are, see --proxy-protocol.
+    /// Without it, all clients behind a proxy count as one address for the limits. Name only the
+    /// addresses that the proxies connect from, since these headers are trusted; from other
+    /// addresses they are ignored. Each proxy must set the header, or add to it.
+    /// docs/behind-a-proxy.md has settings for nginx, Caddy, haproxy and Traefik. For a load
+    /// balancer that forwards TCP connections, see --proxy-protocol.
     ///
     /// Default: none
     ///
@@ -122,11 +122,11 @@ pub struct AddressOptions {
 
     /// The web pages that may connect, by origin; may be given more than once.
     ///
-    /// Without it, pages of any origin may, since a token and no cookie says who they are. Name
-    /// your own to keep other sites from using tokens they got hold of: then only those may, and
-    /// pages that come from the server itself by a name that is its own (--server-name). Clients
-    /// that are no pages send no origin and are not concerned. Pages without an origin, which send
-    /// `null`, may only without this option.
+    /// Without it, pages of any origin may, since clients authenticate with a token, not with a
+    /// cookie. Name your own origins so that other sites cannot use leaked tokens: then only those
+    /// may connect, and pages of this server under one of its names (--server-name). Clients other
+    /// than browsers send no origin and are not restricted. Pages with the origin `null` may
+    /// connect only without this option.
     ///
     /// Default: any origin
     ///
@@ -136,13 +136,13 @@ pub struct AddressOptions {
 
     /// A name or address that browsers reach this server by; may be given more than once.
     ///
-    /// With --allow-origin, pages that come from this server itself may connect as well, if the
-    /// host in their address is known to be its own: one of these, one that the certificate names
-    /// (a wildcard names none), or a loopback address or `localhost` on this machine. What the
-    /// header `Host` says is not enough, since anybody can make a name lead here. Needed where a
-    /// reverse proxy ends TLS and serves pages under the same name.
+    /// With --allow-origin, pages of this server may connect as well, if the host in their address
+    /// is known to be its own: one of these, one that the certificate names (a wildcard names
+    /// none), or a loopback address or `localhost` on this machine. The header `Host` alone is not
+    /// enough, since anybody can point a name to this server. Needed where a reverse proxy
+    /// terminates TLS and serves pages under the same name.
     ///
-    /// Default: none but those
+    /// Default: none besides those
     ///
     /// Example: `calls.example.com`
     #[arg(long, env = "CALLBOX_SERVER_NAME", value_name = "NAME", value_delimiter = ',')]

@@ -42,8 +42,8 @@ pub struct CredentialOptions {
 
     /// The time for which minted TURN credentials open allocations.
     ///
-    /// Live allocations of a live call outlast it. Shorten it where leaked credentials would be
-    /// used by others; clients ask again.
+    /// Live allocations of a live call outlast it. Shorten it if leaked credentials are a risk;
+    /// clients request new ones.
     #[arg(long, env = "CALLBOX_CREDENTIAL_TTL", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().credential_ttl),
           value_parser = at_least_a_second)]
@@ -76,7 +76,7 @@ impl CredentialOptions {
 pub struct TurnUserOptions {
     /// The realm of TURN credentials.
     ///
-    /// Clients show or store it, no more. Static users' passwords are hashed with it.
+    /// Clients only display or store it. Static users' passwords are hashed with it.
     #[arg(long, env = "CALLBOX_REALM", value_name = "NAME", default_value = "callbox",
           value_parser = realm)]
     pub realm: String,
@@ -92,7 +92,7 @@ pub struct TurnUserOptions {
 
     /// A file with such users, one NAME:PASSWORD in each line; may be given more than once.
     ///
-    /// Empty lines and those that begin with # say nothing. Prefer it or the environment to the
+    /// Empty lines and those that begin with # are ignored. Prefer it or the environment to the
     /// flag: other users of the machine can see a command line.
     ///
     /// Example: `/run/secrets/callbox-users`
@@ -102,9 +102,8 @@ pub struct TurnUserOptions {
     /// A key that an authorization server seals access tokens with (RFC 7635), as KID:KEY with KEY
     /// in base64: 16 bytes for A128GCM or 32 for A256GCM; may be given more than once.
     ///
-    /// For an OAuth server that gives TURN clients tokens. They are made for the name that --realm
-    /// says. All clients that come with tokens count as one user: raise
-    /// --max-allocations-per-user.
+    /// For an OAuth server that gives TURN clients tokens. They are made for the server name in
+    /// --realm. All clients with tokens count as one user: raise --max-allocations-per-user.
     ///
     /// Default: none, and no tokens are taken
     ///
@@ -115,7 +114,7 @@ pub struct TurnUserOptions {
 
     /// A file with such keys, one KID:KEY in each line; may be given more than once.
     ///
-    /// Empty lines and those that begin with # say nothing. Prefer it or the environment to the
+    /// Empty lines and those that begin with # are ignored. Prefer it or the environment to the
     /// flag: other users of the machine can see a command line.
     ///
     /// Example: `/run/secrets/callbox-oauth-keys`

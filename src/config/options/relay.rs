@@ -16,9 +16,9 @@ pub struct RelayOptions {
     /// once.
     ///
     /// Private, loopback, link-local and other special networks are denied, so that nobody reaches
-    /// your inner network through the relay. Open those in which your clients really are. The
-    /// addresses of this machine stay closed even where an open network has them in it, but for the
-    /// ports of allocations; only a network of loopback addresses alone opens those.
+    /// your inner network through the relay. Allow only those in which your clients are. The
+    /// addresses of this machine stay denied even inside an allowed network, except for the ports
+    /// of allocations; loopback addresses are allowed only by a network that contains no others.
     ///
     /// Default: none; with --dev loopback
     ///
@@ -29,7 +29,7 @@ pub struct RelayOptions {
 
     /// A network that is never relayed to; may be given more than once.
     ///
-    /// It wins over --allow-peer.
+    /// It takes precedence over --allow-peer.
     ///
     /// Example: `198.51.100.0/24`
     #[arg(long, env = "CALLBOX_DENY_PEER", value_name = "NETWORK", value_delimiter = ',',
@@ -40,10 +40,10 @@ pub struct RelayOptions {
     ///
     /// With `signaled`, an allocation that was opened with a call's credentials may send only to
     /// addresses that the call's other side has announced, in its candidates and descriptions, and
-    /// to the relay's own allocations. With other credentials, as the welcome and --user have them,
-    /// it is the other sides of all calls that the user is in. So whoever gets hold of credentials
-    /// reaches nothing else with them. It needs clients that trickle their candidates through this
-    /// server, or have them in their descriptions.
+    /// to the relay's own allocations. With other credentials, such as those of the welcome and of
+    /// --user, the other sides of all calls of the user count. So leaked credentials reach no other
+    /// addresses. It requires clients that send their candidates through this server (trickle ICE),
+    /// or have them in their descriptions.
     #[arg(long, env = "CALLBOX_RELAY_POLICY", value_name = "POLICY", default_value = "open")]
     pub relay_policy: RelayPolicy,
 
@@ -79,35 +79,35 @@ pub struct RelayOptions {
           default_value_t = turn::Config::default().max_channels, value_parser = at_least_one)]
     pub max_channels: usize,
 
-    /// Maximum number of bytes a second that one allocation may relay; 0 lifts the limit.
+    /// Maximum number of bytes a second that one allocation may relay; 0 means no limit.
     ///
-    /// It counts payload, in each direction by itself. After a silence a second's worth may pass
-    /// at once; what is past that is dropped and counted (`bandwidth` among the drops), or waits
-    /// where the peer is relayed to over TCP. A video call of good quality takes 400KiB.
+    /// Only payload counts, in each direction separately. The largest burst is the volume of one
+    /// second; packets beyond it are dropped and counted (drop reason `bandwidth`), or delayed if
+    /// the peer is relayed to over TCP. A video call of good quality takes 400KiB.
     #[arg(long, env = "CALLBOX_MAX_BANDWIDTH", value_name = "BYTES",
           default_value_t = Size(turn::Config::default().max_bandwidth as usize))]
     pub max_bandwidth: Size,
 
     /// Maximum number of bytes a second that all allocations of one user may relay together; 0
-    /// lifts the limit.
+    /// means no limit.
     ///
     /// It counts as --max-bandwidth does, and either may be set without the other.
     #[arg(long, env = "CALLBOX_MAX_BANDWIDTH_PER_USER", value_name = "BYTES",
           default_value_t = Size(turn::Config::default().max_bandwidth_per_user as usize))]
     pub max_bandwidth_per_user: Size,
 
-    /// Maximum number of packets a second that one allocation may relay; 0 lifts the limit.
+    /// Maximum number of packets a second that one allocation may relay; 0 means no limit.
     ///
-    /// A packet costs the server much the same however short it is, so this bounds what one
-    /// allocation takes of its processor, as --max-bandwidth does of its link. It counts as that
-    /// does; what is past it is dropped and counted (`packet_rate` among the drops). A video call
-    /// of good quality takes 500.
+    /// The cost of a packet hardly depends on its length, so this limits the CPU time of one
+    /// allocation, as --max-bandwidth limits its share of the link. It counts in the same way;
+    /// packets beyond it are dropped and counted (drop reason `packet_rate`). A video call of good
+    /// quality takes 500.
     #[arg(long, env = "CALLBOX_MAX_PACKET_RATE", value_name = "NUMBER",
           default_value_t = turn::Config::default().max_packet_rate)]
     pub max_packet_rate: u64,
 
     /// Maximum number of packets a second that all allocations of one user may relay together; 0
-    /// lifts the limit.
+    /// means no limit.
     ///
     /// It counts as --max-packet-rate does, and either may be set without the other.
     #[arg(long, env = "CALLBOX_MAX_PACKET_RATE_PER_USER", value_name = "NUMBER",
@@ -116,9 +116,8 @@ pub struct RelayOptions {
 
     /// Let clients keep their allocations when they come from another address (RFC 8016).
     ///
-    /// A phone that leaves the Wi-Fi goes on without a new allocation, if its client knows how:
-    /// browsers do not. An allocation over TCP that may move outlives its connection, up to its
-    /// lifetime.
+    /// A phone that leaves the Wi-Fi keeps its allocation, if its client supports this: browsers do
+    /// not. An allocation over TCP that may move outlives its connection, up to its lifetime.
     #[arg(long, env = "CALLBOX_MOBILITY", action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", default_value = "false",
           value_name = "BOOL", value_parser = BoolishValueParser::new())]
@@ -126,17 +125,16 @@ pub struct RelayOptions {
 
     /// The longest lifetime that an allocation is granted at a time.
     ///
-    /// Clients refresh in good time; a shorter one frees the ports of vanished clients sooner.
+    /// Clients refresh in time; a shorter one frees the ports of vanished clients sooner.
     #[arg(long, env = "CALLBOX_MAX_LIFETIME", value_name = "DURATION",
           default_value_t = Period(turn::Config::default().max_lifetime))]
     pub max_lifetime: Period,
 
-    /// Maximum number of error answers a second that one address is sent before it has proved who
-    /// it is.
+    /// Maximum number of error answers a second that are sent to one address before it is verified.
     ///
-    /// Further requests of it are dropped, so that the relay cannot be made to flood somebody whose
-    /// address was forged; requests that are sent again go before new ones. An address that is
-    /// proved, by a connection or by a nonce that was sent to it, gets as many besides.
+    /// Further requests from it are dropped, so that the relay cannot be used to flood the owner of
+    /// a forged address; retransmissions have priority over new requests. An address that is
+    /// verified, by a connection or by a nonce that was sent to it, gets as many in addition.
     #[arg(long, env = "CALLBOX_MAX_UNAUTHENTICATED_REPLIES", value_name = "NUMBER",
           default_value_t = turn::Config::default().max_unauthenticated_replies)]
     pub max_unauthenticated_replies: u32,
@@ -159,9 +157,9 @@ pub struct RelayOptions {
     ///
     /// It holds only while a worker sees more than 20,000 packets a second; below that, each is
     /// read as soon as it is there. Waking up less often costs less CPU time. The worker measures
-    /// what a pause costs and waits no longer than pays: 80 µs at 50,000 packets a second where
-    /// timers are cheap, one or two milliseconds where a virtual machine makes them dear. 0s never
-    /// waits.
+    /// the cost of a pause and waits no longer than is worth it: 80 µs at 50,000 packets a second
+    /// where timers are cheap, one or two milliseconds where a virtual machine makes them
+    /// expensive. 0s never waits.
     #[arg(long, env = "CALLBOX_GATHER", value_name = "DURATION",
           default_value_t = Period(relay::GATHER))]
     pub gather: Period,

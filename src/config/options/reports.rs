@@ -24,13 +24,13 @@ use crate::{
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Call records and webhook")]
 pub struct ReportOptions {
-    /// Append a line of JSON to this file for each call that is over; - stands for stdout.
+    /// Append a line of JSON to this file for each call that has ended; - stands for stdout.
     ///
     /// For billing and statistics: who called whom, when, for how long, why it ended, and what was
     /// relayed for it. The file is made for its owner alone, and opened again on SIGHUP, so that it
-    /// can be rotated. Records that the disk does not take wait, and never hold up calls; past
+    /// can be rotated. Records wait while the disk is slow or full, and never delay calls; past
     /// 16,384 they are dropped and counted. With --state-dir, each call has its record once also
-    /// after a crash. `docs/http-api.md` says what holds when.
+    /// after a crash. `docs/http-api.md` has the guarantees.
     ///
     /// Default: none
     ///
@@ -43,17 +43,17 @@ pub struct ReportOptions {
     ///
     /// With never, the operating system decides: nothing is lost when the server crashes or is
     /// killed, and up to half a minute when the machine loses power. With always, nothing is lost
-    /// then either: clients hear of each step of a call once the disk has it, which takes some
-    /// milliseconds on a good disk. Set always where each record is worth money.
+    /// then either: clients are notified of each step of a call once it is on the disk, which takes
+    /// some milliseconds on a good disk. Set always if no record may be lost.
     #[arg(long, env = "CALLBOX_DISK_SYNC", value_name = "WHEN", default_value = "never")]
     pub disk_sync: DiskSync,
 
     /// Send each step of a call to this address, as an HTTP POST of JSON.
     ///
-    /// For a back end that wants to know at once who calls whom, and when a call is over. Events
+    /// For a back end that wants to know at once who calls whom, and when a call has ended. Events
     /// are signed with --webhook-secret, come in order for each call, and wait while the receiver
     /// is down; `docs/webhooks.md` has them all. Before a call ends with `offline`, the receiver
-    /// may have it held until it has woken a device. Plain HTTP goes to this machine only.
+    /// may delay that until it has woken a device. Plain HTTP is possible only to this machine.
     ///
     /// Default: none
     ///
@@ -63,8 +63,8 @@ pub struct ReportOptions {
 
     /// The secret that events are signed with; may be given more than once.
     ///
-    /// The receiver knows by it that an event is from here. To change it, give both for a while:
-    /// each event is then signed with both. `openssl rand -base64 32` makes one.
+    /// With it the receiver verifies that an event is from this server. To change it, give both for
+    /// a while: each event is then signed with both. `openssl rand -base64 32` makes one.
     ///
     /// Default: none
     ///
@@ -83,9 +83,9 @@ pub struct ReportOptions {
 
     /// Maximum number of bytes of events that wait for the receiver.
     ///
-    /// An event takes about 700 bytes, a call five of them or more. Past it the oldest calls lose
-    /// what waits of them, which is counted. Raise it where many calls must outlast a long outage
-    /// of the receiver.
+    /// An event takes about 700 bytes, a call five of them or more. Past it the waiting events of
+    /// the oldest calls are dropped and counted. Raise it if the events of many calls must outlast
+    /// a long outage of the receiver.
     #[arg(long, env = "CALLBOX_WEBHOOK_QUEUE", value_name = "BYTES",
           default_value_t = Size(webhook::QUEUE_BYTES))]
     pub webhook_queue: Size,

@@ -20,7 +20,7 @@ pub struct RunOptions {
           value_name = "BOOL", value_parser = BoolishValueParser::new())]
     pub ready_json: bool,
 
-    /// Refuse to start where the configuration leaves something open to others.
+    /// Refuse to start if the configuration exposes something to others.
     ///
     /// Without it, a warning is logged for each: a file with secrets that others on this machine
     /// may read, a --state-dir or --config that they may change, a secret that is too short, and
@@ -30,18 +30,17 @@ pub struct RunOptions {
           value_name = "BOOL", value_parser = BoolishValueParser::new())]
     pub strict: bool,
 
-    /// A directory for what must outlast the process, however that ends: live calls, events and
-    /// records that nobody has yet, and with --acme-domain the account at the CA and the
-    /// certificate with its key.
+    /// A directory for the state that must outlast the process: live calls, undelivered events and
+    /// records, and with --acme-domain the account at the CA and the certificate with its key.
     ///
-    /// Without it, calls end with `server_shutdown` when the server stops, and without a word when
-    /// it crashes. With it they go on in the server that is started next: their sides have
-    /// --reconnect-grace to come back, and media that does not go through the relay never stops.
-    /// For that, tokens and relay credentials must outlast the restart, too: set --jwt-secret and
-    /// --auth-secret. What the sides of a call have sent each other is kept with it.
+    /// Without it, calls end with `server_shutdown` when the server stops, and without notice when
+    /// it crashes. With it they continue in the next server: their sides have --reconnect-grace to
+    /// reconnect, and media that does not go through the relay never stops. For that, tokens and
+    /// relay credentials must outlast the restart, too: set --jwt-secret and --auth-secret. The
+    /// data that the sides of a call have sent each other is stored, too.
     ///
-    /// It is made where it is missing. Its files are readable by their owner alone. Two servers
-    /// need one each: the second does not start.
+    /// It is made where it is missing. Its files are readable by their owner alone. Each server
+    /// needs its own: a second server with the same directory does not start.
     ///
     /// Default: none
     ///
@@ -51,7 +50,7 @@ pub struct RunOptions {
 
     /// Stop by itself after this time.
     ///
-    /// So that a test that dies leaves nothing behind.
+    /// So that an aborted test leaves no server behind.
     ///
     /// Default: never
     ///

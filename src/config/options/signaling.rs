@@ -16,9 +16,9 @@ pub struct SignalingOptions {
     /// The longest message that a client may send.
     ///
     /// Past it, a plain WebSocket is closed with 1009 and `payload_too_large`. On Socket.IO the
-    /// sender is answered with that, and goes on unless it is four times as long. Descriptions of
-    /// calls with many tracks come to some 20 KiB. A session that has eight times as much waiting
-    /// for it does not read, and is cut off.
+    /// sender gets that error, and stays connected unless the message is four times as long.
+    /// Descriptions of calls with many tracks come to some 20 KiB. A session with eight times as
+    /// much unread data does not read, and is disconnected.
     #[arg(long, env = "CALLBOX_MAX_MESSAGE", value_name = "BYTES",
           default_value_t = Size(http::MAX_MESSAGE))]
     pub max_message: Size,
@@ -36,7 +36,7 @@ pub struct SignalingOptions {
     /// Maximum number of TCP connections of one address.
     ///
     /// An office behind one address needs one for each of its people. Behind a proxy every
-    /// connection comes from the proxy: let it tell whose each is (--trusted-proxy,
+    /// connection comes from the proxy: let it report the clients' addresses (--trusted-proxy,
     /// --proxy-protocol). A trusted proxy may have any number of connections; each request on one
     /// counts for its client, and a WebSocket for as long as it lives.
     #[arg(long, env = "CALLBOX_MAX_CONNECTIONS_PER_ADDRESS", value_name = "NUMBER",
@@ -45,10 +45,10 @@ pub struct SignalingOptions {
 
     /// Maximum memory that requests of HTTP may hold in all.
     ///
-    /// Counted are heads, bodies that are not complete, and answers that are not taken; an address
-    /// may hold a quarter of it. Past that it is answered with 429. Past the whole, the largest
-    /// requests of the address that holds most are ended. Raise it where many large requests come
-    /// at once, and clients are answered with 429 or 503.
+    /// Heads, incomplete bodies and answers that the client has not read count. One address may use
+    /// a quarter of it, and gets 429 beyond that. Beyond the total, the largest requests of the
+    /// address that uses most are ended. Raise it if many large requests come at once and clients
+    /// get 429 or 503.
     #[arg(long, env = "CALLBOX_MAX_REQUEST_MEMORY", value_name = "BYTES",
           default_value_t = Size(http::MAX_REQUEST_MEMORY), value_parser = at_least_a_mebibyte)]
     pub max_request_memory: Size,
@@ -59,10 +59,11 @@ pub struct SignalingOptions {
           value_parser = at_least_one)]
     pub max_connections_per_user: usize,
 
-    /// Maximum number of events that a session may send in a second in the long run; 0 lifts the
+    /// Maximum number of events that a session may send in a second in the long run; 0 means no
     /// limit.
     ///
-    /// Past it, requests are answered with `rate_limited`; whoever goes on is disconnected.
+    /// Past it, requests are answered with `rate_limited`; a session that continues is
+    /// disconnected.
     #[arg(long, env = "CALLBOX_EVENTS_PER_SECOND", value_name = "NUMBER",
           default_value_t = signaling::Config::default().events_per_second)]
     pub events_per_second: u32,
@@ -74,8 +75,7 @@ pub struct SignalingOptions {
           default_value_t = signaling::Config::default().event_burst)]
     pub event_burst: u32,
 
-    /// Maximum number of calls that a user may begin in a minute in the long run; 0 lifts the
-    /// limit.
+    /// Maximum number of calls that a user may begin in a minute in the long run; 0 means no limit.
     ///
     /// It counts over all devices of the user, calls that nobody takes included. Past it,
     /// `call:initiate` is answered with `rate_limited`. Raise it where a program calls many people.
@@ -85,17 +85,17 @@ pub struct SignalingOptions {
 
     /// Maximum number of calls that a user may begin at once.
     ///
-    /// Raise it where a program rings many people in one go.
+    /// Raise it where a program calls many people at once.
     #[arg(long, env = "CALLBOX_CALL_BURST", value_name = "NUMBER",
           default_value_t = signaling::Config::default().call_burst)]
     pub call_burst: u32,
 
     /// Maximum number of calls that one user may make to another in a minute, in the long run and
-    /// at once; 0 lifts the limit.
+    /// at once; 0 means no limit.
     ///
-    /// Past it, `call:initiate` is answered with `rate_limited`. It lasts over new connections of
-    /// either of them. Lower it where people are called who have not asked for it; raise it where a
-    /// program calls one other.
+    /// Past it, `call:initiate` is answered with `rate_limited`. New connections of either of them
+    /// do not reset it. Lower it where people are called who have not asked for it; raise it where
+    /// a program calls one other.
     #[arg(long, env = "CALLBOX_CALLS_PER_PAIR", value_name = "NUMBER",
           default_value_t = signaling::Config::default().calls_per_pair)]
     pub calls_per_pair: u32,
@@ -120,7 +120,7 @@ pub struct SignalingOptions {
           default_value_t = Period(signaling::Config::default().resume_window))]
     pub resume_window: Period,
 
-    /// The time before the end of its token at which a session is told so (`auth:expiring`); 0s
+    /// The time before the expiry of its token at which a session is notified (`auth:expiring`); 0s
     /// turns it off.
     ///
     /// In this time its client can bring a new one (`auth:refresh`) and stay connected. Raise it
@@ -132,7 +132,7 @@ pub struct SignalingOptions {
 
     /// The time for which candidates wait for the description that they belong to.
     ///
-    /// Browsers that get a candidate before the description throw. 0s relays them at once.
+    /// In browsers, a candidate before the description is an error. 0s relays them at once.
     #[arg(long, env = "CALLBOX_CANDIDATE_HOLD", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().candidate_hold))]
     pub candidate_hold: Period,
@@ -161,9 +161,9 @@ pub struct SignalingOptions {
 
     /// Maximum number of live calls of one user.
     ///
-    /// Whoever calls a user past it gets `busy`. Raise it where your clients can put a call on hold
-    /// to take another. A token can lower it for its user (`callbox.maxCalls`). A call that only
-    /// rings at the user's devices is not counted (--ringing-is-busy).
+    /// Callers of a user past it get `busy`. Raise it where your clients can put a call on hold to
+    /// take another. A token can lower it for its user (`callbox.maxCalls`). A call that only rings
+    /// at the user's devices is not counted (--ringing-is-busy).
     #[arg(long, env = "CALLBOX_MAX_CALLS_PER_USER", value_name = "NUMBER",
           default_value_t = signaling::Config::default().max_calls_per_user,
           value_parser = at_least_one)]
@@ -171,9 +171,9 @@ pub struct SignalingOptions {
 
     /// Let a call that rings at a user's devices make the user busy to others.
     ///
-    /// Without it several calls may ring at a time, and nobody is out of reach because somebody
-    /// else calls. Set it where clients can show one call at a time only. It never keeps the user
-    /// from beginning a call.
+    /// Without it several calls may ring at a time, and a user stays reachable while somebody else
+    /// calls. Set it where clients can show one call at a time only. It never keeps the user from
+    /// beginning a call.
     #[arg(long, env = "CALLBOX_RINGING_IS_BUSY", action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", default_value = "false",
           value_name = "BOOL", value_parser = BoolishValueParser::new())]
@@ -181,7 +181,7 @@ pub struct SignalingOptions {
 
     /// Maximum number of calls that may ring at one user's devices at a time.
     ///
-    /// Past it, who calls gets `busy`. Lower it where clients show few at a time.
+    /// Past it, callers get `busy`. Lower it where clients show few at a time.
     #[arg(long, env = "CALLBOX_MAX_RINGING_PER_USER", value_name = "NUMBER",
           default_value_t = signaling::Config::default().max_ringing_per_user,
           value_parser = at_least_one)]
@@ -198,21 +198,21 @@ pub struct SignalingOptions {
 
     /// The time for which a user who was kicked gets no relay credentials, unless with a new token.
     ///
-    /// It begins with DELETE /api/v1/sessions, and the relay refuses what the user had before for
-    /// as long as that would have been good. 0s gives new ones at once. Set it to how long your
-    /// tokens are good.
+    /// It begins with DELETE /api/v1/sessions; the relay refuses the user's earlier credentials
+    /// until they would have expired. With 0s the user gets new ones at once. Set it to the
+    /// lifetime of your tokens.
     #[arg(long, env = "CALLBOX_KICK_TTL", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().kick_ttl))]
     pub kick_ttl: Period,
 
     /// Maximum number of ended calls that GET /api/v1/calls still shows.
     ///
-    /// A quarter of them may be calls that nobody accepted; those push out one another only.
+    /// A quarter of them may be calls that nobody accepted; those replace only one another.
     #[arg(long, env = "CALLBOX_ENDED_CALLS", value_name = "NUMBER",
           default_value_t = signaling::Config::default().ended_calls)]
     pub ended_calls: usize,
 
-    /// The time for which it shows them.
+    /// The time for which that request shows ended calls.
     #[arg(long, env = "CALLBOX_ENDED_CALLS_FOR", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().ended_calls_for))]
     pub ended_calls_for: Period,

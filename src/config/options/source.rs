@@ -10,8 +10,8 @@ use clap::{ArgAction, Args, builder::BoolishValueParser};
 pub struct SourceOptions {
     /// Run for development: on loopback only, with generated secrets.
     ///
-    /// Serves the demo page and POST /dev/token, which gives a token to whoever asks, and lets
-    /// loopback addresses be relayed to. Listens on `127.0.0.1:8080` for HTTP and on
+    /// Serves the demo page and POST /dev/token, which makes tokens without authentication, and
+    /// permits relaying to loopback addresses. Listens on `127.0.0.1:8080` for HTTP and on
     /// `127.0.0.1:3478` and `[::1]:3478` for STUN and TURN; another loopback address or port may be
     /// chosen.
     #[arg(long, env = "CALLBOX_DEV", action = ArgAction::Set, num_args = 0..=1,
@@ -21,8 +21,8 @@ pub struct SourceOptions {
 
     /// Read options from this TOML file.
     ///
-    /// A key is a flag without the dashes. A flag wins over the environment, and the environment
-    /// over the file. An annotated file with every option is in `deploy/callbox.toml`.
+    /// A key is a flag without the dashes. A flag takes precedence over the environment, and the
+    /// environment over the file. An annotated file with every option is in `deploy/callbox.toml`.
     ///
     /// Example: `/etc/callbox/callbox.toml`
     #[arg(long, env = "CALLBOX_CONFIG", value_name = "FILE")]

@@ -30,9 +30,8 @@ pub struct TlsOptions {
     /// Serve TLS on this address: HTTPS, WSS and TURN over TLS on one port; may be given more than
     /// once.
     ///
-    /// The first bytes of a connection decide on its protocol. Give it `0.0.0.0:443`, which
-    /// firewalls let through that let nothing else. With a certificate, the other listeners take
-    /// TLS, too.
+    /// The first bytes of a connection decide on its protocol. Give it `0.0.0.0:443`: strict
+    /// firewalls permit only this port. With a certificate, the other listeners accept TLS, too.
     ///
     /// Default: none
     ///
@@ -41,16 +40,16 @@ pub struct TlsOptions {
           value_parser = socket_address)]
     pub tls_listen: Vec<SocketAddr>,
 
-    /// A PEM file with the server's certificate and those between it and the root.
+    /// A PEM file with the server's certificate and the intermediate certificates.
     ///
     /// It is read again on SIGHUP and within ten seconds when it changes; open connections stay.
-    /// Clients are sent to the first name that it is for, wildcards aside, or else to the addresses
-    /// that it is for; one for a wildcard needs --public-turn-uri. The log tells when it is about
-    /// to expire.
+    /// Its first DNS name that is no wildcard is advertised to clients, or else its IP addresses; a
+    /// wildcard certificate needs --public-turn-uri. A warning is logged when it is about to
+    /// expire.
     ///
     /// To have one ordered and renewed instead, see --acme-domain.
     ///
-    /// Default: none; with --dev one is made that nobody trusts
+    /// Default: none; with --dev a self-signed one
     ///
     /// Example: `/etc/letsencrypt/live/turn.example.com/fullchain.pem`
     #[arg(long, env = "CALLBOX_TLS_CERT", value_name = "FILE")]
@@ -65,11 +64,11 @@ pub struct TlsOptions {
     /// A network whose TCP connections begin with a PROXY protocol header, of version 1 or 2; may
     /// be given more than once.
     ///
-    /// For a load balancer that hands connections on: the header says whose each is. Name the
-    /// balancer's addresses and nothing else, since a header is believed. From there, a connection
-    /// without one is closed; from elsewhere, one with a header is. Where the balancer, or what
-    /// runs beside it, also asks for /healthz without a header, see --proxy-protocol-on. A proxy
-    /// that speaks HTTP itself tells its clients' addresses in a header of HTTP: --trusted-proxy.
+    /// For a load balancer that forwards TCP connections: the header has the client's address. Name
+    /// only the balancer's addresses, since the header is trusted. From there, a connection without
+    /// a header is closed; from other addresses, one with a header is. If the balancer or another
+    /// program on its machine also requests /healthz without a header, see --proxy-protocol-on. An
+    /// HTTP proxy reports its clients' addresses in an HTTP header: --trusted-proxy.
     ///
     /// Default: none
     ///
@@ -81,9 +80,9 @@ pub struct TlsOptions {
     /// The listeners on which connections from --proxy-protocol begin with a header, named by their
     /// options; may be given more than once.
     ///
-    /// Name those that the balancer hands connections to. The others then take connections from the
-    /// same addresses as they come: with `tls-listen` and `listen`, a health check or Prometheus on
-    /// the balancer's machine can ask --http.
+    /// Name those to which the balancer forwards connections. The others then accept connections
+    /// from the same addresses without a header: with `tls-listen` and `listen`, a health check or
+    /// Prometheus on the balancer's machine can use --http.
     ///
     /// Default: all of them
     ///
@@ -97,8 +96,8 @@ pub struct TlsOptions {
     )]
     pub proxy_protocol_on: Vec<TcpListener>,
 
-    /// A PEM file with certificates to trust besides those that browsers trust, where the server
-    /// itself asks over HTTPS.
+    /// A PEM file with certificates to trust besides those that browsers trust, in the server's own
+    /// requests over HTTPS.
     ///
     /// For a CA of your own: with --acme-directory, --jwt-jwks-url and --webhook-url. It is read at
     /// the start.
@@ -116,10 +115,10 @@ pub struct TlsOptions {
 pub struct AcmeOptions {
     /// A name to order and renew a certificate for; may be given more than once.
     ///
-    /// The names must lead to this server, since the CA connects to their port 443 and expects to
-    /// find it there, behind a PROXY protocol header at most. Clients are sent to the first one, as
-    /// soon as there is a certificate; until then a self-signed one is shown. Giving a name means
-    /// agreeing to the terms of service of the CA.
+    /// The names must resolve to this server, since the CA connects to it on their port 443; a
+    /// PROXY protocol header may precede the connection. The first name is advertised to clients as
+    /// soon as there is a certificate; until then the server has a self-signed one. Giving a name
+    /// means agreeing to the terms of service of the CA.
     ///
     /// Default: none
     ///
@@ -139,8 +138,8 @@ pub struct AcmeOptions {
     /// The CA: production and staging are Let's Encrypt's; any other one is named by the URL of its
     /// directory.
     ///
-    /// Begin with staging: its certificates are trusted by nobody, but its limits forgive mistakes.
-    /// The state that is stored for one CA is not used with another.
+    /// Begin with staging: its certificates are not trusted, but its rate limits are wide. The
+    /// state that is stored for one CA is not used with another.
     #[arg(long, env = "CALLBOX_ACME_DIRECTORY", value_name = "URL",
           default_value_t = CaDirectory::Production)]
     pub acme_directory: CaDirectory,
@@ -148,7 +147,7 @@ pub struct AcmeOptions {
     /// The time before an order that failed is tried again.
     ///
     /// Each further pause is four times as long, up to six hours, or as long as the CA asks for.
-    /// SIGHUP cuts it short. It is also the least time between two orders.
+    /// SIGHUP ends the pause. It is also the least time between two orders.
     #[arg(long, env = "CALLBOX_ACME_RETRY", value_name = "DURATION",
           default_value_t = Period(acme::RETRY), value_parser = at_least_a_second)]
     pub acme_retry: Period,

@@ -13,14 +13,14 @@ use crate::config::ConfigError;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tokens")]
 pub struct ApiOptions {
-    /// A key that opens the operators' part of the REST API to your back end; may be given more
-    /// than once.
+    /// A key for the operators' part of the REST API, for your back end; may be given more than
+    /// once.
     ///
-    /// Whoever has it sees and ends calls and sessions, and gets a token for any user.
+    /// It permits viewing and ending calls and sessions, and making a token for any user.
     ///
     /// `openssl rand -base64 32` makes one.
     ///
-    /// Default: none, and these pages stay closed; with --dev a generated one
+    /// Default: none, and these pages are disabled; with --dev a generated one
     ///
     /// Example: `change-me`
     #[arg(long, env = "CALLBOX_API_KEY", value_name = "KEY", hide_env_values = true,

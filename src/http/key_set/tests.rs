@@ -55,7 +55,7 @@ impl Key {
 #[derive(Default)]
 struct Shared {
     document: Mutex<Option<String>>,
-    asked: AtomicUsize,
+    requests: AtomicUsize,
 }
 
 /// A server that publishes keys, and the code that uses them.
@@ -72,7 +72,7 @@ impl Issuer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/jwks", listener.local_addr().unwrap()).parse().unwrap();
         let answer = async |AxumState(shared): AxumState<Arc<Shared>>| {
-            shared.asked.fetch_add(1, Ordering::SeqCst);
+            shared.requests.fetch_add(1, Ordering::SeqCst);
             shared.document.lock().unwrap().clone().ok_or(StatusCode::SERVICE_UNAVAILABLE)
         };
         let app = Router::new().route("/jwks", get(answer)).with_state(shared.clone());
@@ -90,8 +90,8 @@ impl Issuer {
         *self.shared.document.lock().unwrap() = Some(document(keys));
     }
 
-    fn asked(&self) -> usize {
-        self.shared.asked.load(Ordering::SeqCst)
+    fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::SeqCst)
     }
 
     /// Verifies a token as the app does.
@@ -103,9 +103,9 @@ impl Issuer {
     }
 
     /// Waits until it has received this many requests, and the answer has been processed.
-    async fn was_asked(&self, times: usize) {
+    async fn has_requests(&self, times: usize) {
         let mut state = self.set.state.subscribe();
-        while self.asked() < times {
+        while self.requests() < times {
             state.changed().await.unwrap();
         }
         state.wait_for(|state| *state != State::Fetching).await.unwrap();
@@ -131,7 +131,7 @@ async fn a_first_token_waits_for_the_first_keys() {
     let issuer = Issuer::start(Some(document(&[&key])), super::PACE).await;
     assert_eq!(issuer.verify(&key.token()).await, Ok(()));
     assert_eq!(issuer.verify(&key.token()).await, Ok(()));
-    assert_eq!(issuer.asked(), 1);
+    assert_eq!(issuer.requests(), 1);
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn new_keys_are_accepted_and_removed_ones_are_not() {
     assert_eq!(issuer.verify(&old.token()).await, Ok(()));
     issuer.publish(&[&old, &new]);
     assert_eq!(issuer.verify(&new.token()).await, Ok(()));
-    assert_eq!((issuer.verify(&old.token()).await, issuer.asked()), (Ok(()), 2));
+    assert_eq!((issuer.verify(&old.token()).await, issuer.requests()), (Ok(()), 2));
     issuer.publish(&[&new]);
     assert_eq!(issuer.verify(&Key::new("other").token()).await, Err(TokenError::UnknownKey));
     assert_eq!(issuer.verify(&old.token()).await, Err(TokenError::UnknownKey));
@@ -156,7 +156,7 @@ async fn the_keys_are_fetched_again_at_an_interval() {
     let issuer = Issuer::start(Some(document(&[&old])), pace).await;
     assert_eq!(issuer.verify(&old.token()).await, Ok(()));
     issuer.publish(&[&new]);
-    issuer.was_asked(issuer.asked() + 2).await;
+    issuer.has_requests(issuer.requests() + 2).await;
     assert_eq!(issuer.verifier.verify(&new.token(), Now::read()).map(drop), Ok(()));
     let gone = issuer.verifier.verify(&old.token(), Now::read());
     assert_eq!(gone, Err(TokenError::UnknownKey));
@@ -168,19 +168,19 @@ async fn a_flood_of_unknown_keys_is_one_request() {
     let (key, stranger) = (Key::new("a"), Key::new("nobody's"));
     let apart = Duration::from_secs(3600);
     let issuer = Issuer::start(Some(document(&[&key])), Pace { apart, ..PACE }).await;
-    issuer.was_asked(1).await;
+    issuer.has_requests(1).await;
     for _ in 0..100 {
         assert_eq!(issuer.verify(&stranger.token()).await, Err(TokenError::UnknownKey));
     }
-    assert_eq!(issuer.asked(), 1, "it was asked a moment ago");
+    assert_eq!(issuer.requests(), 1, "it was asked a moment ago");
 
     // Requests at the same time share one fetch.
     let issuer = Issuer::start(Some(document(&[&key])), PACE).await;
-    issuer.was_asked(1).await;
+    issuer.has_requests(1).await;
     let token = stranger.token();
     let all = futures_util::future::join_all((0..100).map(|_| issuer.verify(&token))).await;
     assert!(all.iter().all(|result| *result == Err(TokenError::UnknownKey)));
-    assert_eq!(issuer.asked(), 2);
+    assert_eq!(issuer.requests(), 2);
     assert_eq!(issuer.verify(&key.token()).await, Ok(()));
 }
 
@@ -193,10 +193,10 @@ async fn an_invalid_document_leaves_the_known_keys() {
     let long = format!("{}{}", document(&[]), " ".repeat(LIMITS.answer));
     for broken in ["", "<html>", "[]", "{\"keys\":7}", &document(&many), &long] {
         *issuer.shared.document.lock().unwrap() = Some(broken.to_owned());
-        issuer.was_asked(issuer.asked()).await;
-        let asked = issuer.asked();
+        issuer.has_requests(issuer.requests()).await;
+        let requests = issuer.requests();
         assert_eq!(issuer.verify(&Key::new("b").token()).await, Err(TokenError::UnknownKey));
-        assert!(issuer.asked() > asked);
+        assert!(issuer.requests() > requests);
         assert!(issuer.set.refresh().await.is_err(), "{broken:.20}");
         assert_eq!(issuer.verify(&key.token()).await, Ok(()), "{broken:.20}");
     }
@@ -213,7 +213,7 @@ async fn an_invalid_document_leaves_the_known_keys() {
 async fn an_issuer_that_is_down_is_asked_again() {
     let key = Key::new("a");
     let issuer = Issuer::start(None, PACE).await;
-    issuer.was_asked(3).await;
+    issuer.has_requests(3).await;
     assert_eq!(issuer.verify(&key.token()).await, Err(TokenError::UnknownKey));
     assert!(issuer.set.refresh().await.is_err());
     issuer.publish(&[&key]);
@@ -229,13 +229,13 @@ async fn an_issuer_that_is_down_is_asked_again() {
 async fn while_the_issuer_is_down_the_time_of_the_next_fetch_is_returned() {
     let retry = Duration::from_secs(300);
     let issuer = Issuer::start(None, Pace { retry, longest_retry: retry, ..super::PACE }).await;
-    issuer.was_asked(1).await;
+    issuer.has_requests(1).await;
     for _ in 0..3 {
         let again_in = issuer.set.refresh().await.unwrap_err();
         // A token that comes then causes a fetch, however long the regular pause is.
         assert!(again_in <= super::PACE.apart && !again_in.is_zero(), "{again_in:?}");
     }
-    assert_eq!(issuer.asked(), 1);
+    assert_eq!(issuer.requests(), 1);
 }
 
 /// A client that connects to it times out after five seconds.
@@ -245,7 +245,7 @@ async fn a_token_does_not_wait_for_long_for_a_silent_issuer() {
     let url = format!("http://{}/jwks", silent.local_addr().unwrap()).parse().unwrap();
     let client = Client::new(Roots::public());
     let set = KeySet::start(KeySource { url, keys: PublishedKeys::default(), client });
-    let asked = Instant::now();
+    let started = Instant::now();
     assert_eq!(set.refresh().await, Err(LIMITS.time - WAIT));
-    assert_eq!(asked.elapsed().as_secs(), WAIT.as_secs());
+    assert_eq!(started.elapsed().as_secs(), WAIT.as_secs());
 }

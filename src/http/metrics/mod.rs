@@ -50,7 +50,7 @@ pub(super) async fn page(
         reports: (app.sources.report_metrics)(),
         hub,
         http: app.counters.clone(),
-        request_memory: app.request_memory.held() as u64,
+        request_memory: app.request_memory.used() as u64,
         certificate_expiry: app.sources.certificate_expiry.as_ref().map(|expiry| expiry()),
     };
     let mut registry = Registry::default();

@@ -23,7 +23,7 @@ use crate::http::{
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(in crate::http) struct Which {
+pub(in crate::http) struct SessionFilter {
     /// Only the sessions of this user.
     #[param(nullable = false)]
     user_id: Option<UserId>,
@@ -45,7 +45,7 @@ pub(in crate::http) struct SessionList {
     path = "/api/v1/sessions",
     operation_id = "sessions",
     security(("operator" = [])),
-    params(Which),
+    params(SessionFilter),
     responses(
         (status = 200, description = "The sessions.", body = SessionList),
         (status = 400, description = "A parameter is no name, or is not known.", body = ApiRefusal),
@@ -55,17 +55,17 @@ pub(in crate::http) struct SessionList {
 pub(in crate::http) async fn sessions(
     State(app): State<Arc<App>>,
     Extension(remote): Extension<Remote>,
-    which: Result<Query<Which>, QueryRejection>,
+    filter: Result<Query<SessionFilter>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Json<SessionList>, ApiError> {
     api_key(&app, remote, &headers)?;
-    let Query(Which { user_id, device_id }) = which?;
+    let Query(SessionFilter { user_id, device_id }) = filter?;
     let sessions = app.hub.view(move |hub, _| {
-        let asked = |session: &SessionRecord| {
+        let matches = |session: &SessionRecord| {
             user_id.as_ref().is_none_or(|user| session.user_id == *user)
                 && device_id.as_ref().is_none_or(|device| session.device_id == *device)
         };
-        SessionList { sessions: hub.sessions().filter(asked).collect() }
+        SessionList { sessions: hub.sessions().filter(matches).collect() }
     });
     sessions.await.map(Json).ok_or_else(ApiError::stopping)
 }
@@ -93,11 +93,11 @@ pub(in crate::http) async fn sessions(
 pub(in crate::http) async fn kick(
     State(app): State<Arc<App>>,
     Extension(remote): Extension<Remote>,
-    which: Result<Query<Which>, QueryRejection>,
+    filter: Result<Query<SessionFilter>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Json<Kicked>, ApiError> {
     api_key(&app, remote, &headers)?;
-    let Query(Which { user_id, device_id }) = which?;
+    let Query(SessionFilter { user_id, device_id }) = filter?;
     let user = user_id.ok_or_else(|| ApiError::invalid("`userId` is needed.".to_owned()))?;
     let kick_from_relay = app.sources.kick_from_relay.clone();
     let kicked = app.hub.act(move |hub, now| {

@@ -20,7 +20,7 @@ pub(super) struct Heartbeat {
     revision: Revision,
     due: Instant,
     /// True if a ping is not answered yet.
-    asked: bool,
+    is_ping_pending: bool,
 }
 
 /// The action to take when a heartbeat is due.
@@ -35,7 +35,7 @@ pub(super) enum Beat {
 impl Heartbeat {
     /// Starts with a client that has just sent something.
     pub(super) fn new(revision: Revision, now: Instant) -> Self {
-        let mut heartbeat = Self { revision, due: now, asked: false };
+        let mut heartbeat = Self { revision, due: now, is_ping_pending: false };
         heartbeat.hear(now);
         heartbeat
     }
@@ -47,7 +47,7 @@ impl Heartbeat {
 
     /// Records that the client has sent something.
     pub(super) fn hear(&mut self, now: Instant) {
-        self.asked = false;
+        self.is_ping_pending = false;
         self.due = now
             + match self.revision {
                 Revision::Three => INTERVAL + PING_TIMEOUT,
@@ -57,10 +57,10 @@ impl Heartbeat {
 
     /// Returns the action to take, once the heartbeat is due.
     pub(super) fn beat(&mut self, now: Instant) -> Beat {
-        if self.asked || self.revision == Revision::Three {
+        if self.is_ping_pending || self.revision == Revision::Three {
             return Beat::Gone;
         }
-        self.asked = true;
+        self.is_ping_pending = true;
         self.due = now + PING_TIMEOUT;
         Beat::Ping
     }

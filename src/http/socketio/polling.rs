@@ -259,7 +259,7 @@ impl Polling {
             let _ = self.send_packets(poll);
             return;
         }
-        let asked = async {
+        let next_poll = async {
             while let Some(command) = self.commands.recv().await {
                 match command {
                     Command::Poll(reply) => return Some(reply),
@@ -271,7 +271,7 @@ impl Polling {
             }
             None
         };
-        if is_news && let Ok(Some(poll)) = timeout(FAREWELL, asked).await {
+        if is_news && let Ok(Some(poll)) = timeout(FAREWELL, next_poll).await {
             let _ = self.send_packets(poll);
         }
     }

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::http::{
     REQUEST_TIMEOUT, arrival::Remote, authorization::bearer, error::ApiError, exchange::Exchange,
-    unauthenticated_input::Reader, ws::accept_key,
+    unauthenticated_input::ClientInput, ws::accept_key,
 };
 
 /// The longest part of `User-Agent` that is used to tell clients apart, in bytes.
@@ -193,8 +193,8 @@ async fn answer(
             ask(&client, |reply| Command::Post(packets, reply)).await
         }
         (Transport::WebSocket, &Method::GET) => {
-            let (accepted, upgrading, reader) = accept(request)?;
-            tokio::spawn(upgrade::try_out(socket_io.app.clone(), upgrading, reader, client));
+            let (accepted, upgrading, input) = accept(request)?;
+            tokio::spawn(upgrade::try_out(socket_io.app.clone(), upgrading, input, client));
             Ok(accepted)
         }
         _ => Err(Refused::BadRequest.into()),
@@ -247,20 +247,22 @@ fn begin_websocket(
     handshake: Handshake,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (accepted, upgrading, reader) = accept(request)?;
+    let (accepted, upgrading, input) = accept(request)?;
     let open = open(socket_io, &socket_io.id(), &[]);
     let client = Client::new(socket_io.app.clone(), handshake);
-    tokio::spawn(upgrade::begin(client, upgrading, reader, open));
+    tokio::spawn(upgrade::begin(client, upgrading, input, open));
     Ok(accepted)
 }
 
 /// Accepts a WebSocket (RFC 6455 §4.2). Nothing of the request is kept.
-fn accept(mut request: Request) -> Result<(Response, hyper::upgrade::OnUpgrade, Reader), Refused> {
-    let reader = request.extensions_mut().remove::<Reader>().ok_or(Refused::BadRequest)?;
+fn accept(
+    mut request: Request,
+) -> Result<(Response, hyper::upgrade::OnUpgrade, ClientInput), Refused> {
+    let input = request.extensions_mut().remove::<ClientInput>().ok_or(Refused::BadRequest)?;
     let accept = accept_key(request.headers()).map_err(|_| Refused::BadRequest)?;
     let upgrading = hyper::upgrade::on(&mut request);
     let accepted = (StatusCode::SWITCHING_PROTOCOLS, accept, Body::empty()).into_response();
-    Ok((accepted, upgrading, reader))
+    Ok((accepted, upgrading, input))
 }
 
 /// Sends a command to a client's task and waits for the answer.

@@ -13,7 +13,7 @@ use super::{
 use crate::http::{
     app::App,
     counters::Front,
-    unauthenticated_input::Reader,
+    unauthenticated_input::ClientInput,
     ws::{connection::Connection, socket::Heard},
 };
 
@@ -29,12 +29,12 @@ const UPGRADE: &str = "5";
 pub(super) async fn begin(
     client: Client,
     upgrading: hyper::upgrade::OnUpgrade,
-    reader: Reader,
+    input: ClientInput,
     open: String,
 ) {
     let app = client.app().clone();
     let _running = app.running.token();
-    let Some(connection) = connect(app, upgrading, reader).await else { return };
+    let Some(connection) = connect(app, upgrading, input).await else { return };
     websocket::run(client, connection, vec![open]).await;
 }
 
@@ -42,10 +42,10 @@ pub(super) async fn begin(
 pub(super) async fn try_out(
     app: Arc<App>,
     upgrading: hyper::upgrade::OnUpgrade,
-    reader: Reader,
+    input: ClientInput,
     client: mpsc::Sender<Command>,
 ) {
-    let Some(mut connection) = connect(app, upgrading, reader).await else { return };
+    let Some(mut connection) = connect(app, upgrading, input).await else { return };
     match timeout(UPGRADE_TIMEOUT, probe(&mut connection, &client)).await {
         Ok(Some(())) => drop(client.send(Command::Upgrade(Box::new(connection))).await),
         _ => drop(client.send(Command::GiveUp).await),
@@ -55,11 +55,11 @@ pub(super) async fn try_out(
 async fn connect(
     app: Arc<App>,
     upgrading: hyper::upgrade::OnUpgrade,
-    reader: Reader,
+    input: ClientInput,
 ) -> Option<Connection> {
     let upgraded = upgrading.await.ok()?;
     let longest = longest(&app);
-    Some(Connection::new(app, Front::SocketIo, upgraded, longest, reader))
+    Some(Connection::new(app, Front::SocketIo, upgraded, longest, input))
 }
 
 /// Answers the client's probe; returns `None` if it does not switch.

@@ -18,7 +18,7 @@ use crate::http::{
     counters::Front,
     session::{Next, Session},
     session_queue::Delivery,
-    unauthenticated_input::Reader,
+    unauthenticated_input::ClientInput,
 };
 
 /// The longest time that a client may take to authenticate.
@@ -37,13 +37,13 @@ const NO_BINARY: &str = "Frames must be text: one JSON object each.";
 pub(super) async fn run(
     app: Arc<App>,
     upgraded: Upgraded,
-    reader: Reader,
+    input: ClientInput,
     remote: Remote,
     identity: Option<Identity>,
     allowed: bool,
 ) {
     let longest = app.max_message;
-    let connection = Connection::new(app, Front::WebSocket, upgraded, longest, reader);
+    let connection = Connection::new(app, Front::WebSocket, upgraded, longest, input);
     let mut client = Client { connection };
     let end = client.serve(remote, identity, allowed).await;
     // Boxed like the opening: an idle session should use memory only for the future that waits.

@@ -11,7 +11,9 @@ use super::{
     socket::Socket,
     transport::{self, Transport},
 };
-use crate::http::{app::App, counters::Front, session::Session, unauthenticated_input::Reader};
+use crate::http::{
+    app::App, counters::Front, session::Session, unauthenticated_input::ClientInput,
+};
 
 /// The interval at which a client is pinged, and the longest time that it may be silent.
 pub(in crate::http) const PING_INTERVAL: Duration = Duration::from_secs(25);
@@ -50,7 +52,7 @@ pub(in crate::http) struct Connection {
     app: Arc<App>,
     front: Front,
     pub socket: Socket<Transport>,
-    reader: Reader,
+    input: ClientInput,
 }
 
 impl Connection {
@@ -60,17 +62,17 @@ impl Connection {
         front: Front,
         upgraded: Upgraded,
         longest: usize,
-        reader: Reader,
+        input: ClientInput,
     ) -> Self {
-        reader.count(&app.request_memory);
+        input.count(&app.request_memory);
         let (transport, read) = transport::take_over(upgraded);
         let socket = Socket::new(transport, read, longest);
-        Self { app, front, socket, reader }
+        Self { app, front, socket, input }
     }
 
     /// Records that the client has authenticated.
     pub(crate) fn trust(&mut self) {
-        self.reader.trust();
+        self.input.trust();
         transport::trust(self.socket.stream_mut());
     }
 

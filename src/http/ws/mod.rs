@@ -34,7 +34,7 @@ pub(crate) use self::{close::all as closes, frames::SessionHello};
 
 use super::{
     app::App, arrival::Remote, authorization::bearer, error::ApiError,
-    unauthenticated_input::Reader,
+    unauthenticated_input::ClientInput,
 };
 
 /// Turns a request into a WebSocket connection (RFC 6455 §4.2).
@@ -45,7 +45,7 @@ use super::{
 pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
     Extension(remote): Extension<Remote>,
-    Extension(reader): Extension<Reader>,
+    Extension(input): Extension<ClientInput>,
     mut request: Request,
 ) -> Result<Response, ApiError> {
     let accept = accept_key(request.headers())?;
@@ -64,7 +64,7 @@ pub(super) async fn upgrade(
     let running = app.running.token();
     tokio::spawn(async move {
         if let Ok(upgraded) = upgrade.await {
-            client::run(app, upgraded, reader, remote, identity, allowed).await;
+            client::run(app, upgraded, input, remote, identity, allowed).await;
         }
         drop(running);
     });

@@ -80,9 +80,9 @@ fn judge(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Outcome {
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::UNPROCESSABLE_ENTITY => Outcome::Refused,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            let asked = retry_after(headers, now).map(|at| at.duration_since(now));
+            let retry_after = retry_after(headers, now).map(|at| at.duration_since(now));
             // A time in the past does not count.
-            asked.and_then(Result::ok).map_or(Outcome::Down, Outcome::Busy)
+            retry_after.and_then(Result::ok).map_or(Outcome::Down, Outcome::Busy)
         }
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Outcome::Down,
         _ => Outcome::Failed,

@@ -199,8 +199,8 @@ impl Queue {
     pub(super) fn done(&mut self, now: Instant, call: CallId, outcome: Outcome) {
         self.sending -= 1;
         self.note_outage(now, outcome);
-        if let Outcome::Busy(asked) = outcome {
-            self.not_before = self.not_before.max(Some(now + asked.min(MAX_ASKED)));
+        if let Outcome::Busy(retry_after) = outcome {
+            self.not_before = self.not_before.max(Some(now + retry_after.min(MAX_ASKED)));
         }
         let Some(line) = self.lines.get_mut(&call) else { return };
         let due = match outcome {

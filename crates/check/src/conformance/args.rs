@@ -26,12 +26,12 @@ use crate::tls::Tls;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Conformance")]
 pub(crate) struct ConformanceArgs {
-    /// Check what a STUN or TURN server does against RFC 8489 and RFC 8656, and RFC 6062, 5780 and
-    /// 7635 where it offers those, in place of the steps above.
+    /// Check the behaviour of a STUN or TURN server against RFC 8489 and RFC 8656, and against RFC
+    /// 6062, 5780 and 7635 if it supports those, in place of the steps above.
     ///
     /// Any server will do: callbox, coturn, pion and others. Each case is one line, with the
-    /// section that it is about. A case that needs what is optional, and the server says that it
-    /// lacks, is skipped.
+    /// section that it is about. A case of an optional feature is skipped if the server declares
+    /// that it lacks the feature.
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "url")]
     pub conformance: Option<String>,
 
@@ -44,7 +44,8 @@ pub(crate) struct ConformanceArgs {
 
     /// The secret to mint the credentials of two users with.
     ///
-    /// For a server with time-limited credentials (coturn: --use-auth-secret). --user wins over it.
+    /// For a server with time-limited credentials (coturn: --use-auth-secret). --user takes
+    /// precedence over it.
     #[arg(long, value_name = "SECRET", hide_env_values = true, env = "CALLBOX_AUTH_SECRET")]
     auth_secret: Option<String>,
 
@@ -56,27 +57,27 @@ pub(crate) struct ConformanceArgs {
 
     /// The transport between this command and the server.
     ///
-    /// Over tcp and tls, what is about datagrams is left out and what is about streams comes in;
-    /// run all that the server has. --ca-cert says who may vouch for the server's certificate.
+    /// Over tcp and tls, cases about streams replace those about datagrams; run each transport that
+    /// the server has. With tls, --ca-cert names the trusted certificates.
     #[arg(long, value_enum, value_name = "TRANSPORT", default_value = "udp")]
     transport: Transport,
 
     /// The address of this machine at which peers are opened.
     ///
-    /// Give it where the server cannot reach, or does not allow as a peer, the address that leads
-    /// from here to it. The server must send to it and receive from it without a NAT between.
+    /// Needed if the server cannot reach the address of this machine on the route to it, or denies
+    /// it as a peer. There must be no NAT between it and the server.
     #[arg(long, value_name = "IP", requires = "conformance")]
     peer_ip: Option<IpAddr>,
 
-    /// The time without an answer after which a request counts as not answered.
+    /// The time without an answer after which a request counts as unanswered.
     ///
-    /// Give at least the time of a round trip, or a late answer is taken for none.
+    /// It must be at least the round-trip time, or late answers count as missing.
     #[arg(long, value_name = "DURATION", default_value = "300ms")]
     silence: Period,
 
     /// Run only the cases with this in their name, such as `channel/`; may be given more than once.
     ///
-    /// To look at one failure alone while you mend it.
+    /// To examine a single failure.
     #[arg(long, value_name = "PATTERN", requires = "conformance")]
     only: Vec<String>,
 }

@@ -62,11 +62,11 @@ pub(super) fn run(
 /// Fails if nothing answers, where every case would wait for nothing, or if the password is wrong,
 /// which would fail most of them.
 fn ensure_answers(target: &Target) -> anyhow::Result<()> {
-    let asked =
+    let exchanged =
         |request: Request| Client::connect(target).and_then(|mut client| client.exchange(&request));
     let (server, transport) = (target.server, target.transport.name());
-    if asked(Request::binding()).is_err()
-        && let Err(Fault::Failed { came, .. }) = asked(Request::allocate())
+    if exchanged(Request::binding()).is_err()
+        && let Err(Fault::Failed { came, .. }) = exchanged(Request::allocate())
     {
         bail!("{server} answers neither Binding nor Allocate over {transport}: {came}");
     }

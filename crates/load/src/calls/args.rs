@@ -18,8 +18,7 @@ pub(crate) struct CallsArgs {
     /// ws://HOST:PORT/ws for callbox's plain WebSocket; http://HOST:PORT for Socket.IO, of callbox
     /// or of any server with the events of the call flow. Each call is the whole flow on both
     /// sides, from `call:initiate` to `call:ended`. --rate says how many begin a second, whatever
-    /// becomes of them (100, if it is not given), and latencies count from when a call was to
-    /// begin.
+    /// their outcome (100, if it is not given), and latencies count from when a call was to begin.
     #[arg(long, value_name = "URL", conflicts_with_all = [
         "server", "user", "clients", "path", "framing", "size", "burst", "gso", "window", "churn",
         "renew", "peer_ip", "peer_port", "binding",
@@ -34,8 +33,8 @@ pub(crate) struct CallsArgs {
     #[arg(long, value_name = "N", default_value_t = 500, requires = "calls")]
     pub pairs: usize,
 
-    /// In place of calls, so many sessions that do nothing for --duration, to see what memory they
-    /// take; needs --pid.
+    /// Number of sessions that do nothing for --duration, in place of calls, to measure their
+    /// memory; needs --pid.
     #[arg(long, value_name = "N", requires = "calls", requires = "pid", conflicts_with = "pairs")]
     pub idle: Option<usize>,
 

@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn both_framings_carry_the_same() {
-        for (framing, said, event, answer) in [
+        for (framing, expected, event, answer) in [
             (
                 Framing::WebSocket,
                 r#"{"event":"call:end","id":7,"data":{}}"#,
@@ -166,7 +166,7 @@ mod tests {
                 format!("437[{DATA}]"),
             ),
         ] {
-            assert_eq!(framing.event("call:end", Some(7), "{}"), said);
+            assert_eq!(framing.event("call:end", Some(7), "{}"), expected);
             let seq = framing.acknowledge(3).map(|_| 3);
             let heard = framing.read(&event);
             assert_eq!(heard, Some(Incoming::Event { name: "call:ended", seq, data: data() }));

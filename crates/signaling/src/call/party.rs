@@ -88,12 +88,12 @@ impl Party {
         self.is_in_grace() || self.media_lost
     }
 
-    /// Returns true if its device is on this session and has not said anything about the call yet.
+    /// Returns true if its device is on this session and has sent no request about a call yet.
     pub(crate) fn is_unclaimed_by(&self, session: SessionId) -> bool {
         self.unclaimed && self.session == Some(session)
     }
 
-    /// Records that its device, if it is on this session, has said something about the call.
+    /// Records that its device, if it is on this session, has sent a request about a call.
     pub(crate) fn claim(&mut self, session: SessionId) {
         if self.session == Some(session) {
             self.unclaimed = false;
@@ -158,7 +158,7 @@ impl Party {
     }
 
     /// Returns the media that it says it sends, unless that is the default.
-    pub(crate) fn told_media(&self) -> Option<Media> {
+    pub(crate) fn announced_media(&self) -> Option<Media> {
         (self.media != Media::default()).then_some(self.media)
     }
 
@@ -173,7 +173,7 @@ impl Party {
             joined_at: None,
             left_at: None,
             connected: None,
-            media: self.told_media(),
+            media: self.announced_media(),
             stats: self.stats,
         }
     }

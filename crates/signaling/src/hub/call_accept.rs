@@ -2,7 +2,7 @@
 
 use callbox_base::{clock::Now, ids::CallId};
 
-use super::{Hub, credentials, relaying, reporting, yielding};
+use super::{Hub, credentials, relaying, replaceable_calls, reporting};
 use crate::{
     CallEvent, EndReason, Event, RequestError,
     answers::CallStateAnswer,
@@ -21,8 +21,8 @@ pub(super) fn accept(
 ) -> Result<CallStateAnswer, RequestError> {
     // A ringing call does not count as the callee's own; from now on it does.
     hub.calls.find(id)?.state().after(Step::Accept)?;
-    yielding::check_own_calls(hub, sender)?;
-    yielding::make_room_for_call(hub, now, sender);
+    replaceable_calls::check_own_calls(hub, sender)?;
+    replaceable_calls::end_for_call(hub, now, sender);
     hub.calls.step(id, Step::Accept)?;
     hub.users.touch(&sender.user);
     let call = hub.calls.find(id)?;

@@ -53,7 +53,7 @@ fn finish(
     }
 
     let record = call.final_record(now, reason, actor.map(|actor| actor.user.clone()));
-    let shown = Event::of(&CallStateEvent { call_id: id, call: record.clone() });
+    let state_event = Event::of(&CallStateEvent { call_id: id, call: record.clone() });
     let refused_by_device =
         actor.is_some_and(|actor| call.involvement_of(actor.session) == Some(Involvement::Ringing));
     for session in call.members() {
@@ -70,7 +70,7 @@ fn finish(
             };
             hub.outbox.send(session, &ended);
         }
-        hub.outbox.send_event(session, shown.clone());
+        hub.outbox.send_event(session, state_event.clone());
     }
     finalize::finalize(
         hub,

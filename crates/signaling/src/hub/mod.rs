@@ -6,12 +6,12 @@
 mod blocking;
 mod call_accept;
 mod call_end;
+mod changed_calls;
 mod credentials;
 mod departure;
 mod disconnect;
 mod finalize;
 mod glare;
-mod keeping;
 mod kick;
 mod limits;
 mod media;
@@ -21,6 +21,7 @@ mod push_wait;
 mod reconnect_grace;
 mod rejoin;
 mod relaying;
+mod replaceable_calls;
 mod reporting;
 mod requests;
 mod restoring;
@@ -34,7 +35,6 @@ mod timeouts;
 mod tokens;
 mod transfer;
 mod views;
-mod yielding;
 
 #[cfg(test)]
 mod invariants;
@@ -65,10 +65,10 @@ use super::{
     CallRecord, Config, Counters, EndReason, Input, Output, RelayAccess, RequestName, Stats,
     call::Calls,
     ended_calls::EndedCalls,
-    keeping::Keeping,
     kicks::{Kicks, TokenMark},
     outbox::Outbox,
     pair_rates::Pairs,
+    persistence::Persistence,
     rooms::Rooms,
     sessions::Sessions,
     settling::Settling,
@@ -100,7 +100,7 @@ pub struct Hub {
     outbox: Outbox,
     counters: Counters,
     /// The state of calls that is kept for the next server, if [`Config::keep_calls`] is set.
-    keeping: Option<Keeping>,
+    persistence: Option<Persistence>,
     /// True once the server stops: no session is opened any more.
     stopping: bool,
 }
@@ -109,7 +109,7 @@ impl Hub {
     /// Makes a hub with nobody in it. `seed` must be unguessable: the ids of calls come from it.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut hub = Self {
-            keeping: config.keep_calls.then(Keeping::default),
+            persistence: config.keep_calls.then(Persistence::default),
             config,
             rng: StdRng::from_seed(seed),
             sessions: Sessions::default(),
@@ -125,7 +125,7 @@ impl Hub {
             counters: Counters::default(),
             stopping: false,
         };
-        if hub.keeping.is_some() {
+        if hub.persistence.is_some() {
             hub.calls.watch();
             hub.rooms.watch();
         }
@@ -186,7 +186,7 @@ impl Hub {
     pub fn poll_output(&mut self) -> Option<Output> {
         if self.outbox.len() == 0 {
             presence::publish(self);
-            keeping::emit_changes(self);
+            changed_calls::emit_changes(self);
         }
         self.outbox.pop()
     }
@@ -260,7 +260,7 @@ impl Hub {
     /// Looks at the calls that have allocations, for [`Output::Keep`]: their numbers change with no
     /// input. To be called now and then, with [`Config::keep_calls`](crate::Config::keep_calls).
     pub fn keep_relayed(&mut self) {
-        keeping::note_relayed(self);
+        changed_calls::note_relayed(self);
     }
 
     /// Ends the live calls with this hub after all, since they cannot be kept. To be called after

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use callbox_base::{clock::Now, ids::CallId};
 
-use super::{Hub, keeping, members, views};
+use super::{Hub, changed_calls, members, views};
 use crate::{CallEvent, CallReport, Output, call::RelayMeter, ended_calls::EndedCall};
 
 /// The longest time for which the report of a call's end waits for the relay. It closes the
@@ -27,7 +27,7 @@ pub(super) fn report_step(hub: &mut Hub, now: Now, id: CallId, event: CallEvent)
 /// Reports the end of a call once the relay has closed its last allocation.
 pub(super) fn report_end(hub: &mut Hub, now: Now, call: EndedCall) {
     let (id, is_settled) = (call.id(), call.is_settled());
-    keeping::note(hub, id);
+    changed_calls::note(hub, id);
     hub.settling.insert(call, now.instant + SETTLE, &mut hub.timers);
     if is_settled {
         settle(hub, id);
@@ -53,7 +53,7 @@ pub(super) fn update_meter(hub: &mut Hub, id: CallId, change: impl Fn(&mut Relay
 /// Reports the end of a call with the counters as they are.
 pub(super) fn settle(hub: &mut Hub, id: CallId) {
     let Some(call) = hub.settling.remove(id, &mut hub.timers) else { return };
-    keeping::note(hub, id);
+    changed_calls::note(hub, id);
     let was_connected = call.was_connected();
     let call = call.record();
     // A call that is over has this time.

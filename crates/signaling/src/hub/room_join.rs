@@ -28,13 +28,13 @@ pub(super) fn join(hub: &mut Hub, now: Now, id: CallId, occupant: Occupant) {
     let participant = ParticipantId::generate(now.unix_ms(), &mut hub.rng);
     let Some(room) = hub.rooms.get_mut(id) else { return };
     let (user, is_first) = (occupant.user().clone(), room.len() == 0);
-    let shown = occupant.shown(participant);
+    let view = occupant.view(participant);
     if !room.has(&user) {
         hub.users.add_call(&user, id);
         hub.outbox.push(Output::ReadmitUser { call: id, user });
     }
     room.join(participant, occupant);
-    let joined = RoomJoinedEvent { call_id: id, room_id: room.name().clone(), participant: shown };
+    let joined = RoomJoinedEvent { call_id: id, room_id: room.name().clone(), participant: view };
     members::send_to_others(hub, Member::Participant(id, participant), &joined);
     if is_first {
         reporting::report_step(hub, now, id, CallEvent::Initiated);

@@ -43,7 +43,7 @@ pub(super) fn open(
     let device = device.or_else(|| hub.users.recognize(&user, mark?, now.instant).cloned());
     let device = device.unwrap_or_else(|| own_device(connection));
     let older = hub.users.session_on(&user, &device);
-    if older.is_none() && !make_room(hub, now, &user) {
+    if older.is_none() && !evict_away_sessions(hub, now, &user) {
         return session_close::send_close(hub, connection, CloseReason::TooManyConnections);
     }
 
@@ -130,7 +130,7 @@ fn resume_session(
 
 /// Returns true if one more device of a user may connect. Ends a session without a connection for
 /// it if need be.
-fn make_room(hub: &mut Hub, now: Now, user: &UserId) -> bool {
+fn evict_away_sessions(hub: &mut Hub, now: Now, user: &UserId) -> bool {
     if hub.users.sessions(user).count() >= hub.config.max_sessions_per_user {
         let oldest = hub.sessions.oldest_away_of(hub.users.sessions(user));
         let Some(oldest) = oldest else { return false };

@@ -46,7 +46,7 @@ pub(super) fn shut_down(hub: &mut Hub, now: Now) {
 /// Ends the live calls with this hub, since they cannot be kept.
 pub(super) fn give_up_calls(hub: &mut Hub, now: Now) {
     hub.config.keep_calls = false;
-    hub.keeping = None;
+    hub.persistence = None;
     call_end::end_all(hub, now);
     reporting::settle_all(hub);
 }

@@ -37,14 +37,14 @@ impl Occupant {
     }
 
     /// Returns the participant as the others see it.
-    pub(crate) fn shown(&self, id: ParticipantId) -> RoomParticipant {
+    pub(crate) fn view(&self, id: ParticipantId) -> RoomParticipant {
         RoomParticipant {
             participant_id: id,
             user_id: self.party.user().clone(),
             name: self.party.name().cloned(),
             device_id: self.party.device().cloned(),
             connected: !self.party.is_lost(),
-            media: self.party.told_media(),
+            media: self.party.announced_media(),
             metadata: self.metadata.clone(),
         }
     }

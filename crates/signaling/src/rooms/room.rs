@@ -178,7 +178,7 @@ impl Room {
     /// Returns the others as one participant sees them.
     pub(crate) fn seen_by(&self, id: ParticipantId) -> Vec<RoomParticipant> {
         let others = self.participants.iter().filter(|(other, _)| **other != id);
-        others.map(|(id, occupant)| occupant.shown(*id)).collect()
+        others.map(|(id, occupant)| occupant.view(*id)).collect()
     }
 
     /// Remembers a participant that left, for the record.

@@ -184,8 +184,8 @@ proptest! {
     #[test]
     fn any_json_is_answered(events in prop::collection::vec((0..RequestName::ALL.len() + 1, any_json()), 1..20)) {
         let (mut world, alice, bob) = World::with_alice_and_bob();
-        for (at, (which, data)) in events.into_iter().enumerate() {
-            let event = RequestName::ALL.get(which).map_or("x", |name| name.as_str());
+        for (at, (index, data)) in events.into_iter().enumerate() {
+            let event = RequestName::ALL.get(index).map_or("x", |name| name.as_str());
             let answer = world.ask([alice, bob][at % 2], event, data);
             prop_assert!(answer["ok"] == true || answer["error"]["code"].is_string());
         }

@@ -34,9 +34,9 @@ fn the_other_side_hears_what_one_sends() {
     assert_eq!((&data["muted"], &data["video"]), (&json!(true), &json!(false)));
     assert_eq!((&data["held"], &data["userId"]), (&json!(false), &json!("alice")));
     let call = world.hub.calls(world.now).next().unwrap();
-    let shown = json!(call.participants);
-    assert_eq!(shown[0]["media"]["muted"], true);
-    assert_eq!(shown[1]["media"], Value::Null);
+    let participants = json!(call.participants);
+    assert_eq!(participants[0]["media"]["muted"], true);
+    assert_eq!(participants[1]["media"], Value::Null);
     world.refused(alice, "media:update", json!({ "muted": "yes" }), "invalid_payload");
     world.assert_nothing_is_left();
 }

@@ -46,13 +46,13 @@ fn each_side_s_addresses_are_told_in_whichever_form_they_come() {
     let line = "candidate:1 1 udp 1 192.0.2.3 9 typ host";
     world.ok(bob, "ice:candidate", json!({ "candidate": line }));
     world.ok(bob, "signal:answer", json!({ "sdp": sdp }));
-    let told = [
+    let expected = [
         ("alice", "192.0.2.1"),
         ("alice", "192.0.2.2 2001:db8::2"),
         ("bob", "192.0.2.3"),
         ("bob", "192.0.2.2 2001:db8::2"),
     ];
-    assert_eq!(announced(&mut world, call), pairs(&told));
+    assert_eq!(announced(&mut world, call), pairs(&expected));
     for data in [at("x.local"), json!({ "candidate": null }), json!({ "candidate": "" })] {
         world.ok(alice, "ice:candidate", data);
     }
@@ -86,14 +86,14 @@ fn the_relay_is_told_before_the_other_side() {
         world.now = world.now + ms(300);
         world.hub.handle_timeout(world.now);
         let outputs: Vec<_> = std::iter::from_fn(|| world.hub.poll_output()).collect();
-        let told = Output::PeersAnnounced {
+        let expected = Output::PeersAnnounced {
             call,
             by: user("alice"),
             to: user("bob"),
             addresses: vec!["192.0.2.1".parse().unwrap()],
         };
         assert_eq!(outputs.len(), 2, "{outputs:?}");
-        assert_eq!(outputs[0], told);
+        assert_eq!(outputs[0], expected);
         assert!(matches!(&outputs[1], Output::Send { session, .. } if *session == bob));
     }
 }

@@ -213,7 +213,7 @@ fn a_lost_connection_does_not_keep_its_user_from_a_new_call() {
 }
 
 #[test]
-fn a_call_that_came_back_to_a_client_that_knows_nothing_of_it_yields_to_a_new_one() {
+fn a_call_restored_to_a_client_that_does_not_know_it_is_replaced_by_a_new_one() {
     for knows in [false, true] {
         let (mut world, alice, bob) = connected();
         world.open("carol", "phone");
@@ -234,7 +234,7 @@ fn a_call_that_came_back_to_a_client_that_knows_nothing_of_it_yields_to_a_new_on
 }
 
 #[test]
-fn a_call_yields_only_where_another_one_comes_about() {
+fn a_call_is_replaced_only_if_another_one_begins() {
     let (mut world, alice, bob) = connected();
     lose(&mut world, alice);
     let back = connect(&mut world, "alice", None, "fresh");
@@ -245,7 +245,7 @@ fn a_call_yields_only_where_another_one_comes_about() {
     let carol = json!({ "targetUserId": "carol", "callType": "audio" });
     world.refused(back, "call:initiate", carol, "server_full");
     assert_eq!(world.reasons(bob), [""; 0]);
-    // A room yields as well, but only for who is in none of it.
+    // A room is replaced as well, but only by a join to another room.
     world.hub.config_mut().max_calls = 10;
     world.ok(back, "room:join", json!({ "roomId": "r" }));
     assert_eq!(world.reasons(bob), ["left"]);

@@ -130,8 +130,8 @@ fn the_new_device_begins_with_a_new_connection() {
     all.world.ok(all.alice, "call:upgrade", json!({ "callType": "audio" }));
     all.world.ok(all.tablet, "call:accept", json!({}));
     all.world.forget();
-    let shown = all.world.hub.call(all.world.now, all.call).unwrap();
-    assert_eq!(shown.participants[1].media, None);
+    let record = all.world.hub.call(all.world.now, all.call).unwrap();
+    assert_eq!(record.participants[1].media, None);
     // Candidates wait for their description again, and there is nothing to answer yet.
     all.world.refused(all.tablet, "signal:answer", sdp("c"), "invalid_state");
     all.world.refused(

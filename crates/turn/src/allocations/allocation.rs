@@ -204,13 +204,13 @@ impl Allocation {
         &mut self.permissions
     }
 
-    /// Judges again which of its permitted addresses have not been announced to its owner.
-    pub(crate) fn judge_announced(
+    /// Determines again which of its permitted addresses lack an announcement to its owner.
+    pub(crate) fn update_announcements(
         &mut self,
-        is_unannounced: impl Fn(&TurnIdentity, IpAddr) -> bool,
+        lacks_announcement: impl Fn(&TurnIdentity, IpAddr) -> bool,
     ) {
         let Self { owner, permissions, .. } = self;
-        permissions.judge_announced(|ip| is_unannounced(owner, ip));
+        permissions.update_announcements(|ip| lacks_announcement(owner, ip));
     }
 
     /// Changes its channels.

@@ -62,7 +62,7 @@ impl WrongCredentials {
             Self::User => "there is no such user",
             Self::Password => "the password is wrong",
             Self::Expired => "they have expired",
-            Self::Revoked => "their call is over, or the user has been put out of it",
+            Self::Revoked => "their call is over, or the user has been removed from it",
         }
     }
 }

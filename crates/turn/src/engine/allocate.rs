@@ -116,7 +116,7 @@ fn check_credentials(
 ) -> Result<(), ErrorCode> {
     let reason = if identity.is_expired(now) {
         WrongCredentials::Expired
-    } else if engine.common.shared.refuses(now, identity) {
+    } else if engine.common.shared.is_revoked(now, identity) {
         WrongCredentials::Revoked
     } else {
         return Ok(());

@@ -22,19 +22,19 @@ pub(super) fn handle(
     request: &Request<'_>,
 ) -> FromClient {
     let common = &engine.common;
-    let asked = request.attributes.discovery;
+    let discovery = request.attributes.discovery;
     let may = || {
         let source = answers::source(common, now, tuple, request);
         common.reply_limit.allow(now.instant, tuple.client.0, source)
     };
-    if asked.is_any() && !may() {
+    if discovery.is_any() && !may() {
         engine.metrics.dropped(DropReason::ReplyLimit);
         return FromClient::Dropped(DropReason::ReplyLimit);
     }
     // "If the Binding Request also contained the RESPONSE-PORT attribute the server MUST return an
     // error response of type 400" (RFC 5780 §6.1, of PADDING).
-    let both = asked.padding.is_some() && asked.response_port.is_some();
-    let wrong = both || asked.response_port == Some(0);
+    let both = discovery.padding.is_some() && discovery.response_port.is_some();
+    let wrong = both || discovery.response_port == Some(0);
     let fine =
         comprehension::check(request).and(if wrong { Err(ErrorCode::BadRequest) } else { Ok(()) });
     if let Err(code) = fine {
@@ -45,7 +45,7 @@ pub(super) fn handle(
     let mut to = tuple;
     let way = common
         .quartet
-        .and_then(|quartet| quartet.answer_from(tuple.via, asked.change.unwrap_or_default()));
+        .and_then(|quartet| quartet.answer_from(tuple.via, discovery.change.unwrap_or_default()));
     if let Some((from, other)) = way {
         let addresses = &common.addresses;
         let public = |listener| addresses.advertise(addresses.listener(listener)).0;
@@ -53,10 +53,10 @@ pub(super) fn handle(
             response.plain_mapped_address(tuple.client.0).origin(public(from), public(other));
         to.via = Via::Listener(from);
     }
-    if let Some(len) = asked.padding {
+    if let Some(len) = discovery.padding {
         response = response.padding(len.min(MAX_PADDING));
     }
-    if let Some(port) = asked.response_port {
+    if let Some(port) = discovery.response_port {
         to.client = ClientAddr(SocketAddr::new(tuple.client.0.ip(), port));
     }
     answers::send(engine, to, Method::Binding, Ok(()), response.finish(None));

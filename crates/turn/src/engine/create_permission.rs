@@ -55,9 +55,9 @@ pub(super) fn install(
     let is_own = common.is_own(ip);
     let allocation = allocations.open_mut(id)?;
     // An address that was announced when this was checked may have been forgotten since.
-    let is_unannounced = common.is_unannounced(allocation.owner(), ip);
+    let lacks_announcement = common.lacks_announcement(allocation.owner(), ip);
     let expires = now.instant + lifetime;
     let permissions = allocation.permissions_mut();
-    permissions.install((id, ip), expires, is_own, is_unannounced, timers);
+    permissions.install((id, ip), expires, is_own, lacks_announcement, timers);
     Ok(())
 }

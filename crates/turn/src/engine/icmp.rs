@@ -22,7 +22,7 @@ pub(super) fn handle(engine: &mut Engine, now: Now, id: AllocationId, to: Socket
     // "only addresses are compared and port numbers are not considered"
     if !allocation.hears_icmp()
         || !icmp.is_relayed()
-        || !allocation.permissions_mut().may_tell_icmp(peer.ip(), period)
+        || !allocation.permissions_mut().may_report_icmp(peer.ip(), period)
     {
         return;
     }

@@ -15,8 +15,9 @@ use crate::{
 /// # Errors
 /// 437 for one that is none of ours.
 pub(super) fn ticket(common: &Common, request: &Request<'_>) -> Option<Result<Ticket, ErrorCode>> {
-    let shown = request.attributes.mobility_ticket.filter(|_| request.method == Method::Refresh);
-    let value = shown.filter(|_| common.is_mobile())?;
+    let presented =
+        request.attributes.mobility_ticket.filter(|_| request.method == Method::Refresh);
+    let value = presented.filter(|_| common.is_mobile())?;
     Some(Ticket::read(value).ok_or(ErrorCode::AllocationMismatch))
 }
 
@@ -45,11 +46,12 @@ pub(super) fn addressed(
     request: &Request<'_>,
 ) -> Option<AllocationId> {
     let here = engine.allocations.on(tuple);
-    here.or_else(|| engine.mobility.allocation_arriving(tuple)).or_else(|| shown(engine, request))
+    here.or_else(|| engine.mobility.allocation_arriving(tuple))
+        .or_else(|| by_ticket(engine, request))
 }
 
 /// Returns the allocation of the ticket that a request shows.
-fn shown(engine: &Engine, request: &Request<'_>) -> Option<AllocationId> {
+fn by_ticket(engine: &Engine, request: &Request<'_>) -> Option<AllocationId> {
     engine.mobility.allocation_of(&ticket(&engine.common, request)?.ok()?)
 }
 
@@ -69,7 +71,7 @@ pub(super) fn find(
     let ticket = ticket(&engine.common, request);
     let id = match ticket {
         None => here.or_else(|| engine.mobility.allocation_arriving(tuple)),
-        Some(_) => shown(engine, request).filter(|shown| here.is_none_or(|here| here == *shown)),
+        Some(_) => by_ticket(engine, request).filter(|id| here.is_none_or(|here| here == *id)),
     };
     let id = id.ok_or(ErrorCode::AllocationMismatch)?;
     if engine.allocations.open_ref(id)?.owner().username != identity.username {
@@ -91,12 +93,12 @@ fn expect(
     engine: &mut Engine,
     id: AllocationId,
     tuple: FiveTuple,
-    shown: Ticket,
+    presented: Ticket,
 ) -> Result<(), ErrorCode> {
     let allocation = engine.allocations.open_ref(id)?;
     let number = allocation.mobility().ok_or(ErrorCode::AllocationMismatch)?;
     let (is_there, is_lost) = (allocation.tuple() == tuple, allocation.tuple().via == Via::NOWHERE);
-    let expected = engine.mobility.expect(&mut engine.rng, number, tuple, shown, is_there)?;
+    let expected = engine.mobility.expect(&mut engine.rng, number, tuple, presented, is_there)?;
     let Expected::Now { before } = expected else { return Ok(()) };
     if let Some(tuple) = before {
         engine.outputs.push(Output::Forget { tuple });

@@ -1,6 +1,6 @@
-//! The renewed judgment of what was granted, once the policy has changed: after the machine has got
-//! other addresses, and after calls or sides of them have ended, some of whose addresses are
-//! announced no more. A permission for an address that may not be reached any more then passes
+//! The renewed check of permissions and connections, once the policy has changed: after a change of
+//! the machine's addresses, and after the end of calls or of sides of them, with some of their
+//! announcements. A permission for an address that may not be reached any more then passes
 //! nothing except to open relayed ports, and one for an address that may be reached again passes
 //! again.
 
@@ -12,17 +12,18 @@ use callbox_stun::ErrorCode;
 use super::{Engine, connections};
 use crate::{AllocationId, Common, ConnectionId, auth::TurnIdentity, transport::Transport};
 
-/// Judges every permission and connection by the machine's present addresses.
+/// Checks every permission and connection against the machine's present addresses.
 pub(super) fn reapply_own_addresses(engine: &mut Engine) {
     let common = &engine.common;
     for allocation in engine.allocations.iter_mut() {
-        allocation.permissions_mut().judge_own(|ip| common.is_own(ip));
+        allocation.permissions_mut().update_own(|ip| common.is_own(ip));
     }
     let all = engine.connections.ids();
     end_restricted_connections(engine, all, |common, _, ip| common.is_own(ip));
 }
 
-/// Judges what was granted in a call and to its sides by what is announced now.
+/// Checks the permissions and connections of a call and of its sides against the present
+/// announcements.
 pub(super) fn reapply_signaled(engine: &mut Engine, call: CallId, sides: &[UserId]) {
     let of_call = engine.allocations.of_call(call).iter();
     let of_sides = sides.iter().flat_map(|user| engine.allocations.of_user(user.as_str()));
@@ -33,9 +34,9 @@ pub(super) fn reapply_signaled(engine: &mut Engine, call: CallId, sides: &[UserI
 fn reapply_announced(engine: &mut Engine, id: AllocationId) {
     let Engine { common, allocations, .. } = engine;
     let Ok(allocation) = allocations.open_mut(id) else { return };
-    allocation.judge_announced(|owner, ip| common.is_unannounced(owner, ip));
+    allocation.update_announcements(|owner, ip| common.lacks_announcement(owner, ip));
     let connections = allocation.connections().to_vec();
-    end_restricted_connections(engine, connections, Common::is_unannounced);
+    end_restricted_connections(engine, connections, Common::lacks_announcement);
 }
 
 /// Ends those of the connections whose peers may by now be reached on open relayed ports alone, as

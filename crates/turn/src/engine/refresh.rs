@@ -24,8 +24,8 @@ pub(super) fn handle(
         false => opening::lifetime(&engine.common, now, allocation.owner(), requested),
     };
     // Whoever shows a ticket gets another (RFC 8016 §3.2.2).
-    let shown = request.attributes.mobility_ticket.is_some();
-    let mobility = allocation.mobility().filter(|_| shown);
+    let has_ticket = request.attributes.mobility_ticket.is_some();
+    let mobility = allocation.mobility().filter(|_| has_ticket);
     let ticket = mobility.and_then(|number| engine.mobility.ticket(number)).copied();
     // With a family it is for the address of that family alone, and "does not match that of the
     // allocation" is a 443; without, for all that there is (RFC 8656 §8.1, §8.2).

@@ -167,14 +167,14 @@ fn both_addresses_of_a_dual_allocation_keep_their_channels() {
 fn a_client_that_moves_keeps_its_channels_and_their_permissions() {
     let mut world = World::new(Config { mobility: true, ..Config::default() }, 1);
     let mut client = Client::new(ALICE, "alice");
-    let asked = [udp(), lifetime(3600), raw(MOBILITY_TICKET, &[])];
-    let answer = client.request(&mut world, METHOD_ALLOCATE, &asked);
+    let attributes = [udp(), lifetime(3600), raw(MOBILITY_TICKET, &[])];
+    let answer = client.request(&mut world, METHOD_ALLOCATE, &attributes);
     let (relayed, ticket) = (answer.relayed(), answer.raw(MOBILITY_TICKET).unwrap());
     client.bind(&mut world, 0x4000, PEER);
     world.advance(secs(400));
     client.address = at("203.0.113.7:5000");
-    let shown = [raw(MOBILITY_TICKET, &ticket), lifetime(3600)];
-    assert_eq!(client.request(&mut world, METHOD_REFRESH, &shown).code, None);
+    let attributes = [raw(MOBILITY_TICKET, &ticket), lifetime(3600)];
+    assert_eq!(client.request(&mut world, METHOD_REFRESH, &attributes).code, None);
     assert_eq!(passes(&mut world, &mut client, relayed), [true; 2]);
     assert_eq!(world.delivered_to, Some(client.address));
     world.advance(secs(199));
@@ -189,8 +189,8 @@ fn an_allocation_of_tcp_has_permissions_of_five_minutes_only() {
     let mut world = World::default();
     let mut client = Client::new(ALICE, "alice");
     world.connect(client.address);
-    let asked = [raw(::stun::attributes::ATTR_REQUESTED_TRANSPORT, &[6, 0, 0, 0])];
-    let relayed = client.request(&mut world, METHOD_ALLOCATE, &asked).relayed();
+    let attributes = [raw(::stun::attributes::ATTR_REQUESTED_TRANSPORT, &[6, 0, 0, 0])];
+    let relayed = client.request(&mut world, METHOD_ALLOCATE, &attributes).relayed();
     assert_eq!(client.bind(&mut world, 0x4000, PEER).code, Some(400));
     assert!(world.peer_connects(PEER, relayed).is_none());
     client.permit(&mut world, "8.8.8.8");

@@ -16,7 +16,7 @@ fn at(text: &str) -> SocketAddr {
 }
 
 /// Returns what a client is told of an error on its allocation.
-fn told(world: &mut World, client: &Client, to: &str, icmp: Icmp) -> Vec<Answer> {
+fn reported(world: &mut World, client: &Client, to: &str, icmp: Icmp) -> Vec<Answer> {
     let (&(worker, id), _) = world.network.sockets.first_key_value().unwrap();
     world.workers[worker].handle_icmp(world.now, id, at(to), icmp);
     world.carry_out(worker);
@@ -28,9 +28,9 @@ fn a_client_is_told_what_did_not_reach_a_permitted_peer() {
     let mut world = World::default();
     let mut client = Client::new("198.51.100.1:4000", "alice");
     client.request(&mut world, METHOD_ALLOCATE, &[udp(), raw(ATTR_DONT_FRAGMENT, b"")]);
-    assert!(told(&mut world, &client, PEER, UNREACHABLE).is_empty(), "without a permission");
+    assert!(reported(&mut world, &client, PEER, UNREACHABLE).is_empty(), "without a permission");
     client.permit(&mut world, "8.8.8.8");
-    let [told_it] = &told(&mut world, &client, PEER, UNREACHABLE)[..] else { panic!("one") };
+    let [told_it] = &reported(&mut world, &client, PEER, UNREACHABLE)[..] else { panic!("one") };
     let typ = MessageType { method: METHOD_DATA, class: CLASS_INDICATION };
     assert_eq!(told_it.message.typ, typ);
     let mut peer = PeerAddress::default();
@@ -41,9 +41,9 @@ fn a_client_is_told_what_did_not_reach_a_permitted_peer() {
     // Echo replies and the like are nobody's business.
     world.advance(Duration::from_secs(1));
     let echo = Icmp { kind: 0, ..UNREACHABLE };
-    assert!(told(&mut world, &client, PEER, echo).is_empty());
+    assert!(reported(&mut world, &client, PEER, echo).is_empty());
     world.advance(Duration::from_secs(300));
-    assert!(told(&mut world, &client, PEER, UNREACHABLE).is_empty(), "the permission is over");
+    assert!(reported(&mut world, &client, PEER, UNREACHABLE).is_empty(), "the permission is over");
 }
 
 #[test]
@@ -55,12 +55,12 @@ fn of_each_peer_a_client_is_told_ten_times_a_second() {
     client.permit(&mut world, "9.9.9.9");
     let mut times = 0;
     for _ in 0..1000 {
-        times += told(&mut world, &client, PEER, UNREACHABLE).len();
+        times += reported(&mut world, &client, PEER, UNREACHABLE).len();
         world.advance(Duration::from_millis(1));
     }
     assert_eq!(times, 10);
-    assert_eq!(told(&mut world, &client, PEER, UNREACHABLE).len(), 1);
-    assert_eq!(told(&mut world, &client, "9.9.9.9:1", UNREACHABLE).len(), 1, "another peer's");
+    assert_eq!(reported(&mut world, &client, PEER, UNREACHABLE).len(), 1);
+    assert_eq!(reported(&mut world, &client, "9.9.9.9:1", UNREACHABLE).len(), 1, "another peer's");
 }
 
 /// It might take it for the end.
@@ -72,6 +72,6 @@ fn a_client_that_may_not_understand_is_not_told() {
         let attributes: Vec<_> = [udp()].into_iter().chain(asks).collect();
         client.request(&mut world, METHOD_ALLOCATE, &attributes);
         client.permit(&mut world, "8.8.8.8");
-        assert_eq!(told(&mut world, &client, PEER, UNREACHABLE).len(), hears);
+        assert_eq!(reported(&mut world, &client, PEER, UNREACHABLE).len(), hears);
     }
 }

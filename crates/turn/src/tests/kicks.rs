@@ -115,8 +115,11 @@ fn an_allocation_that_is_being_opened_is_kicked_as_well() {
     assert_eq!(world.kick("mallory", None, secs(600)), 0);
     let engine = &mut world.workers[0];
     engine.relay_opened(world.now, allocation, Ok(()));
-    let told = std::iter::from_fn(|| engine.poll_output());
-    let told: Vec<_> = told.collect();
-    assert!(matches!(told[..], [Output::CloseRelay { .. }, Output::Transmit { .. }]), "{told:?}");
+    let outputs = std::iter::from_fn(|| engine.poll_output());
+    let outputs: Vec<_> = outputs.collect();
+    assert!(
+        matches!(outputs[..], [Output::CloseRelay { .. }, Output::Transmit { .. }]),
+        "{outputs:?}"
+    );
     world.assert_nothing_is_left();
 }

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use proptest::{prelude::*, sample::select};
 
 use crate::{
-    own_addresses::{check_peer, judge},
+    own_addresses::{check_peer, permitted_ports},
     relayed::Relayed,
     signaled_policy::SignaledScope,
     transport::Transport,
@@ -237,7 +237,7 @@ proptest! {
                     let expected = reference(&case, machine, &relay, peer, transport);
                     prop_assert_eq!(reached, expected, "{} {:?}, {:?}", peer, transport, machine);
                     // A permission has no port: without one that is reached, there is none.
-                    let permitted = judge(&own, &config.peers, *name).is_ok();
+                    let permitted = permitted_ports(&own, &config.peers, *name).is_ok();
                     prop_assert!(permitted || reached.is_none());
                 }
             }

@@ -141,7 +141,7 @@ fn mapped_twice(target: &Target) -> Verdict {
 }
 
 /// Fails unless an answer comes from this address, and says so.
-fn comes_from(expected: SocketAddr, answer: Answer, from: SocketAddr) -> Verdict<Answer> {
+fn check_source(expected: SocketAddr, answer: Answer, from: SocketAddr) -> Verdict<Answer> {
     let answer = answer.success()?;
     ensure(from == expected, &format!("an answer from {expected}"), from)?;
     let origin = answer.plain_address(ATTR_RESPONSE_ORIGIN)?;
@@ -156,7 +156,7 @@ fn change(target: &Target, flags: Option<u8>) -> Verdict {
     let expected = SocketAddr::new(pick(CHANGE_IP).ip(), pick(CHANGE_PORT).port());
     let (answer, from) = Asker::open(target)?.ask(&request, target.server)?;
     // "regardless of the value of the CHANGE-REQUEST flags" (RFC 5780 §6.1).
-    let named = comes_from(expected, answer, from)?.plain_address(ATTR_OTHER_ADDRESS)?;
+    let named = check_source(expected, answer, from)?.plain_address(ATTR_OTHER_ADDRESS)?;
     ensure(named == other, &format!("OTHER-ADDRESS {other}"), named)
 }
 
@@ -166,14 +166,16 @@ fn other_address(target: &Target) -> Verdict {
     ensure(differs, &format!("OTHER-ADDRESS with neither part of {one}"), two)?;
     let asker = Asker::open(target)?;
     let cross = |ip: SocketAddr, port: SocketAddr| SocketAddr::new(ip.ip(), port.port());
-    for (asked, other) in [(cross(one, two), cross(two, one)), (cross(two, one), cross(one, two))]
-        .into_iter()
-        .chain([(two, one)])
+    for (destination, other) in
+        [(cross(one, two), cross(two, one)), (cross(two, one), cross(one, two))]
+            .into_iter()
+            .chain([(two, one)])
     {
-        let (answer, from) = asker.ask(&Request::binding(), asked).step(&asked.to_string())?;
-        let answer = comes_from(asked, answer, from)?;
+        let (answer, from) =
+            asker.ask(&Request::binding(), destination).step(&destination.to_string())?;
+        let answer = check_source(destination, answer, from)?;
         let named = answer.plain_address(ATTR_OTHER_ADDRESS)?;
-        ensure(named == other, &format!("{asked}: OTHER-ADDRESS {other}"), named)?;
+        ensure(named == other, &format!("{destination}: OTHER-ADDRESS {other}"), named)?;
     }
     Ok(())
 }

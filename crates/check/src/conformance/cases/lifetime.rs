@@ -71,22 +71,22 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-fn with(request: Request, asked: Option<u32>) -> Request {
-    match asked {
+fn with(request: Request, requested: Option<u32>) -> Request {
+    match requested {
         Some(seconds) => request.lifetime(seconds),
         None => request,
     }
 }
 
-fn allocated(target: &Target, asked: Option<u32>, low: u32, high: u32) -> Verdict {
+fn allocated(target: &Target, requested: Option<u32>, low: u32, high: u32) -> Verdict {
     let mut client = Client::challenged(target)?;
-    let answer = client.allocate_by(&with(target.allocate(), asked))?;
+    let answer = client.allocate_by(&with(target.allocate(), requested))?;
     between(answer.number(ATTR_LIFETIME)?, low, high)
 }
 
-fn refreshed(target: &Target, asked: Option<u32>, low: u32, high: u32) -> Verdict {
+fn refreshed(target: &Target, requested: Option<u32>, low: u32, high: u32) -> Verdict {
     let mut client = Client::allocated(target)?;
-    let answer = client.ask(&with(Request::refresh(), asked)).step("Refresh")?.success()?;
+    let answer = client.ask(&with(Request::refresh(), requested)).step("Refresh")?.success()?;
     between(answer.number(ATTR_LIFETIME)?, low, high)
 }
 

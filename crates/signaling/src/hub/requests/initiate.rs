@@ -14,8 +14,8 @@ use crate::{
     answers::CallInitiateAnswer,
     call::{Call, Party, PerRole, Step},
     hub::{
-        blocking, call_end, credentials, glare, limits, push_wait, reporting, ringing, views,
-        yielding,
+        blocking, call_end, credentials, glare, limits, push_wait, replaceable_calls, reporting,
+        ringing, views,
     },
     payload::Fields,
     sender::Sender,
@@ -59,12 +59,12 @@ pub(super) fn apply(
         return Err(RequestError::new(ErrorCode::InvalidTarget, message));
     }
     let metadata = limits::checked_metadata(hub, payload.metadata)?;
-    yielding::check_own_calls(hub, sender)?;
-    yielding::check_ringing(hub, sender, &callee)?;
+    replaceable_calls::check_own_calls(hub, sender)?;
+    replaceable_calls::check_ringing(hub, sender, &callee)?;
     limits::check_all_calls(hub)?;
     limits::count_call_to(hub, now, &sender.user, &callee)?;
-    yielding::make_room_for_call(hub, now, sender);
-    yielding::make_room_to_ring(hub, now, sender, &callee);
+    replaceable_calls::end_for_call(hub, now, sender);
+    replaceable_calls::end_for_ringing(hub, now, sender, &callee);
 
     let busy = limits::is_busy(hub, &callee);
     let devices = hub.users.get(&callee).map(|user| user.devices().clone()).unwrap_or_default();

@@ -43,7 +43,7 @@ pub(crate) use stats::CallStatsRequest;
 pub(crate) use transfer::CallTransferRequest;
 pub(crate) use upgrade::CallUpgradeRequest;
 
-use super::{Hub, session_close, yielding};
+use super::{Hub, replaceable_calls, session_close};
 use crate::{
     Answer, CloseReason, ErrorCode, JsonText, Output, Payload, RequestError, RequestId,
     RequestName,
@@ -115,7 +115,7 @@ pub(super) fn receive(
     let wanted = if id.is_some() || name.is_some() { Wanted::Yes } else { Wanted::No };
     let result = dispatch(hub, now, &sender, request, data, proof, wanted);
     if request.is_some_and(RequestName::is_about_a_call) {
-        yielding::claim(hub, &sender);
+        replaceable_calls::claim(hub, &sender);
     }
     // A refused request has done nothing, and may be made again.
     if let (Some(name), Ok(Some(answer))) = (name, &result) {

@@ -12,9 +12,8 @@ use crate::{
     call::{HasLifecycle, Party},
     events::RoomView,
     hub::{
-        limits, room_join,
+        limits, replaceable_calls, room_join,
         room_leave::{self, Leaving},
-        yielding,
     },
     payload::Fields,
     rooms::{MAX_DEVICES, MAX_PARTICIPANTS, Occupant},
@@ -56,24 +55,24 @@ pub(super) fn apply(
     let name = session.token().name().map(Into::into);
     let metadata = limits::checked_metadata(hub, payload.metadata)?;
     let own: Vec<_> = room.iter().flat_map(|room| room.devices_of(&sender.user)).collect();
-    // A device in its reconnect grace, such as one whose page was reloaded, makes room for another.
-    let yields = match own.len() >= MAX_DEVICES {
+    // A device in its reconnect grace, such as one whose page was reloaded, is replaced by another.
+    let replaced = match own.len() >= MAX_DEVICES {
         true => own.iter().find(|(_, party)| party.is_in_grace()).map(|(id, _)| *id),
         false => None,
     };
-    if own.len() >= MAX_DEVICES && yields.is_none() {
+    if own.len() >= MAX_DEVICES && replaced.is_none() {
         let message =
-            format!("You are in the room with {MAX_DEVICES} devices, and no more may come.");
+            format!("You are in the room with {MAX_DEVICES} devices, which is the maximum.");
         return Err(RequestError::new(ErrorCode::RoomFull, message));
     }
-    let slots = MAX_PARTICIPANTS + usize::from(yields.is_some());
+    let slots = MAX_PARTICIPANTS + usize::from(replaced.is_some());
     if room.is_some_and(|room| room.len() >= slots) {
-        let message = format!("The room has {MAX_PARTICIPANTS} participants, and no place left.");
+        let message = format!("The room is full: it has {MAX_PARTICIPANTS} participants.");
         return Err(RequestError::new(ErrorCode::RoomFull, message));
     }
     // Two devices of a user in one room are one call.
     if !room.is_some_and(|room| room.has(&sender.user)) {
-        yielding::check_own_calls(hub, sender)?;
+        replaceable_calls::check_own_calls(hub, sender)?;
     }
     let id = room.map(|room| room.id());
     if id.is_none() {
@@ -81,10 +80,10 @@ pub(super) fn apply(
     }
     limits::count_call(hub, now, &sender.user)?;
     if id.is_none_or(|id| !hub.rooms.get(id).is_some_and(|room| room.has(&sender.user))) {
-        yielding::make_room_for_call(hub, now, sender);
+        replaceable_calls::end_for_call(hub, now, sender);
     }
 
-    if let (Some(id), Some(device)) = (id, yields) {
+    if let (Some(id), Some(device)) = (id, replaced) {
         // Another device of the user stays, so the room goes on.
         room_leave::leave(hub, now, id, device, &Leaving::for_reason(EndReason::Left));
     }

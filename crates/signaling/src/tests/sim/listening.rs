@@ -41,9 +41,9 @@ impl Sim {
             }
         }
         if event == "auth:refresh" {
-            let held = self.brought.remove(&id).expect("only what was brought is taken");
+            let token = self.brought.remove(&id).expect("only what was brought is taken");
             assert!(data["valid"] == true && data["user"] == json!(seat.0), "it is not its own");
-            self.hold(session, held);
+            self.hold(session, token);
             self.refreshed += 1;
             return;
         }
@@ -141,10 +141,10 @@ impl Sim {
             return self.sees(session, data, late);
         }
         if name == "auth:expiring" {
-            let Held { expires, told, .. } = self.tokens.get_mut(&session).expect("it has one");
+            let Held { expires, warned, .. } = self.tokens.get_mut(&session).expect("it has one");
             // One that comes late may be of the token before.
             if data["expiresAt"] == json!(Timestamp(Duration::from_secs(*expires))) {
-                assert!(!std::mem::replace(told, true), "told twice");
+                assert!(!std::mem::replace(warned, true), "told twice");
             } else {
                 assert!(late, "told of another token");
             }
@@ -192,8 +192,8 @@ impl Sim {
             "call:state" => {
                 let over = matches!(data["call"]["state"].as_str(), Some("ended" | "failed"));
                 // A session that replaced its device's one hears of the call this way first.
-                let told = watched.audience.entry(session).or_default();
-                assert_eq!(told.is_some(), over, "the end was shown, but not told");
+                let end_reason = watched.audience.entry(session).or_default();
+                assert_eq!(end_reason.is_some(), over, "the end was shown, but not told");
             }
             "ice:candidate" | "signal:offer" | "signal:answer" => {
                 let winner = watched.winner.as_ref().expect("relayed before anyone accepted");
@@ -204,8 +204,8 @@ impl Sim {
                     assert_eq!(data["fromDevice"], json!(from.1));
                     assert!(number > watched.moved_at, "it was for another device");
                 }
-                let told = &watched.audience[&session];
-                assert_eq!(*told, None, "relayed to somebody for whom the call is over");
+                let end_reason = &watched.audience[&session];
+                assert_eq!(*end_reason, None, "relayed to somebody for whom the call is over");
                 assert!(watched.relayed.insert(number), "relayed twice");
                 let announced = watched.announced.contains(&(from.0.clone(), address(number)));
                 assert!(announced, "the other side knows an address before the relay does");

@@ -19,8 +19,12 @@ impl Sim {
         use RequestName::*;
         let live: Vec<_> = self.calls.iter().filter(|(_, call)| !call.ended).collect();
         let (id, call) = live.choose(&mut self.rng)?;
-        let members: Vec<_> =
-            call.audience.iter().filter(|(_, told)| told.is_none()).map(|(id, _)| *id).collect();
+        let members: Vec<_> = call
+            .audience
+            .iter()
+            .filter(|(_, end_reason)| end_reason.is_none())
+            .map(|(id, _)| *id)
+            .collect();
         let any = members.choose(&mut self.rng).filter(|id| self.is_here(**id));
         // Whoever is wanted answers soon.
         let soon = call.next.is_some() && self.rng.random_bool(0.5);

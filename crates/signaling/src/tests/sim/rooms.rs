@@ -293,10 +293,10 @@ impl Sim {
     /// The end of a room was reported: with everyone who was in it.
     pub(super) fn check_record(&self, record: &CallRecord) {
         let Some(room) = self.rooms.get(&record.id) else { return };
-        let shown: BTreeSet<_> = record.participants.iter().map(|p| p.participant_id).collect();
-        assert_eq!(shown.len(), record.participants.len(), "somebody is on the record twice");
-        assert!(shown.iter().all(|id| id.is_some_and(|id| room.ever.contains_key(&id))));
-        assert!(shown.len() == room.ever.len().min(32), "somebody is not on the record");
+        let listed: BTreeSet<_> = record.participants.iter().map(|p| p.participant_id).collect();
+        assert_eq!(listed.len(), record.participants.len(), "somebody is on the record twice");
+        assert!(listed.iter().all(|id| id.is_some_and(|id| room.ever.contains_key(&id))));
+        assert!(listed.len() == room.ever.len().min(32), "somebody is not on the record");
     }
 
     /// After each input: everyone who is connected sees the room as it is, and nobody else sees it.

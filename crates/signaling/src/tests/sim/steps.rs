@@ -107,7 +107,7 @@ impl Sim {
         self.log.push(format!("{input:?}"));
         self.hub.handle(self.now, input);
         self.drain();
-        // A call that yields to another one is over by now.
+        // A call that another one replaces has ended by now.
         for (caller, max) in std::mem::take(&mut self.callers) {
             let calls = self.own_calls(&caller);
             assert!(max.is_none_or(|max| calls <= max as usize), "too many calls");

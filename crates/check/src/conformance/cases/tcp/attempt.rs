@@ -80,13 +80,13 @@ impl<'t> Attempt<'t> {
         let Some(bytes) = client.next(target.timeout)? else {
             return Err(Fault::failed("a ConnectionAttempt", "nothing"));
         };
-        let told = Answer::parse(&bytes)?;
-        let is_attempt =
-            (told.typ().method, told.typ().class) == (METHOD_CONNECTION_ATTEMPT, CLASS_INDICATION);
-        ensure(is_attempt, "a ConnectionAttempt indication", told.describe())?;
-        let (peer, local) = (told.address(ATTR_XOR_PEER_ADDRESS)?, peer_connection.local);
+        let indication = Answer::parse(&bytes)?;
+        let is_attempt = (indication.typ().method, indication.typ().class)
+            == (METHOD_CONNECTION_ATTEMPT, CLASS_INDICATION);
+        ensure(is_attempt, "a ConnectionAttempt indication", indication.describe())?;
+        let (peer, local) = (indication.address(ATTR_XOR_PEER_ADDRESS)?, peer_connection.local);
         ensure(peer == local, &format!("XOR-PEER-ADDRESS {local}"), peer)?;
-        let number = told.number(ATTR_CONNECTION_ID)?;
+        let number = indication.number(ATTR_CONNECTION_ID)?;
         Ok(Self { client, number, peer_connection })
     }
 }

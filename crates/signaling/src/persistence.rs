@@ -21,7 +21,7 @@ use super::{
 
 /// The state of calls that was kept so far.
 #[derive(Debug, Default)]
-pub(super) struct Keeping {
+pub(super) struct Persistence {
     calls: BTreeMap<CallId, Written>,
     /// The calls that may have changed, besides those that the tables of calls have noted.
     touched: BTreeSet<CallId>,
@@ -37,7 +37,7 @@ struct Written {
     texts: Vec<(u32, JsonText)>,
 }
 
-impl Keeping {
+impl Persistence {
     /// Notes that something about a call may have changed.
     pub(crate) fn touch(&mut self, id: CallId) {
         self.touched.insert(id);
