@@ -364,6 +364,7 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod faults;
 
 mod addresses;
 mod allocations;
