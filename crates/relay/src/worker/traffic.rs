@@ -1,14 +1,14 @@
 //! The path of a packet through a worker: it is read, routed by the engine, and put into a batch.
 //! This code does not allocate, lock or log for a packet.
 
-use std::{io, ops::Range};
+use std::{io, net::SocketAddr, ops::Range};
 
 use callbox_base::{clock::Now, ids::ClientAddr};
 use callbox_sys::{Received, TrafficClass};
 use callbox_turn::{AllocationId, DropReason, FiveTuple, FromClient, FromPeer, HandOver, Via};
 
-use super::{Worker, dont_fragment, forwarding, icmp_errors, outputs, relay_sockets};
-use crate::{source::Source, worker_ring::RingPacket};
+use super::{Worker, dont_fragment, faults, forwarding, icmp_errors, outputs, relay_sockets};
+use crate::{packet_faults::Way, source::Source, worker_ring::RingPacket};
 
 /// The number of reads of a listener before other sources have their turn.
 const LISTENER_READS: usize = 64;
@@ -148,36 +148,60 @@ pub(super) fn route_client(
         FromClient::Forward { allocation, to, dont_fragment } => {
             let range = packet.range();
             worker.coalescing.add_packet();
-            if dont_fragment {
-                return dont_fragment::send(worker, now, allocation, to, class, range);
+            if worker.packet_faults.is_some() {
+                let way = Way::ToPeer { to, dont_fragment };
+                return faults::pass(worker, now, allocation, way, class, range);
             }
-            let Some(relay) = worker.relays.get_mut(allocation) else { return };
-            let is_hot = relay.record_peer(to);
-            worker.batches.send_to_peer(allocation, relay, to, class, range);
-            if is_hot {
-                relay_sockets::open_connected(worker, allocation, to);
-            }
+            send_to_peer(worker, now, allocation, to, dont_fragment, class, range);
         }
         FromClient::HandOver(way) => {
             let range = packet.range();
-            hand_over(worker, now, way, class, range, one_of_many);
+            if worker.packet_faults.is_some() {
+                let Some(allocation) = worker.engine.allocation_of(tuple) else { return };
+                return faults::pass(worker, now, allocation, Way::HandOver(way), class, range);
+            }
+            let is_local = way.owner.worker == worker.all_workers.own_index();
+            // The header would overwrite what is next to it.
+            let range = if is_local && one_of_many { copy_to_spare(worker, range) } else { range };
+            send_to_owner(worker, now, way, class, range);
         }
         FromClient::Handled => outputs::execute(worker, now),
         FromClient::Dropped(_) => {}
     }
 }
 
-/// Passes a packet to another allocation of this server without a trip through the kernel.
-fn hand_over(
+/// Sends a payload from the socket of an allocation to a peer.
+#[inline]
+pub(super) fn send_to_peer(
+    worker: &mut Worker,
+    now: Now,
+    allocation: AllocationId,
+    to: SocketAddr,
+    dont_fragment: bool,
+    class: TrafficClass,
+    range: Range<usize>,
+) {
+    if dont_fragment {
+        return dont_fragment::send(worker, now, allocation, to, class, range);
+    }
+    let Some(relay) = worker.relays.get_mut(allocation) else { return };
+    let is_hot = relay.record_peer(to);
+    worker.batches.send_to_peer(allocation, relay, to, class, range);
+    if is_hot {
+        relay_sockets::open_connected(worker, allocation, to);
+    }
+}
+
+/// Passes a packet to another allocation of this server without a trip through the kernel. There
+/// are free bytes around it if that is on this worker.
+pub(super) fn send_to_owner(
     worker: &mut Worker,
     now: Now,
     way: HandOver,
     class: TrafficClass,
     range: Range<usize>,
-    one_of_many: bool,
 ) {
     if way.owner.worker == worker.all_workers.own_index() {
-        let range = if one_of_many { copy_to_spare(worker, range) } else { range };
         deliver_relayed(worker, now, way, class, range);
     } else if !worker.rings.send(way, class, worker.batches.bytes(range)) {
         worker.metrics.dropped(DropReason::SendBufferFull);
@@ -195,7 +219,7 @@ fn deliver_relayed(
     let mut packet = worker.batches.packet(range);
     if let FromPeer::Forward { to } = worker.engine.handle_relayed(now, way, &mut packet) {
         let range = packet.range();
-        send_to_client(worker, way.owner.allocation, to, class, range);
+        send_to_client(worker, now, way.owner.allocation, to, class, range);
     }
 }
 
@@ -207,19 +231,35 @@ fn route_peer(worker: &mut Worker, now: Now, id: AllocationId, received: &Receiv
         let verdict = worker.engine.handle_peer(now, id, received.source, &mut packet);
         if let FromPeer::Forward { to } = verdict {
             let range = packet.range();
-            send_to_client(worker, id, to, received.class, range);
+            send_to_client(worker, now, id, to, received.class, range);
         }
     }
 }
 
 fn send_to_client(
     worker: &mut Worker,
+    now: Now,
     id: AllocationId,
     to: FiveTuple,
     class: TrafficClass,
     range: Range<usize>,
 ) {
     worker.coalescing.add_packet();
+    if worker.packet_faults.is_some() {
+        return faults::pass(worker, now, id, Way::ToClient(to), class, range);
+    }
+    transmit(worker, id, to, class, range);
+}
+
+/// Queues a message for the client of an allocation.
+#[inline]
+pub(super) fn transmit(
+    worker: &mut Worker,
+    id: AllocationId,
+    to: FiveTuple,
+    class: TrafficClass,
+    range: Range<usize>,
+) {
     match to.via {
         Via::Listener(listener) => {
             if let Some(relay) = worker.relays.get_mut(id) {
