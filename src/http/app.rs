@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Config, arrival::Remote, authenticator::Authenticator, counters::Counters, hub_task::HubHandle,
-    memory::Memory, origins::Origins, server_name::OwnNames,
+    Config, arrival::Remote, authenticator::Authenticator, counters::Counters, faults::Faults,
+    hub_task::HubHandle, memory::Memory, origins::Origins, server_name::OwnNames,
 };
 use crate::{http::ApiKeys, reports};
 
@@ -68,6 +68,8 @@ pub(super) struct App {
     /// The memory that requests hold.
     pub request_memory: Memory,
     pub sources: Sources,
+    /// The control of faults, if any are allowed.
+    pub faults: Option<Faults>,
     /// Signs tokens, where there is a secret for it.
     pub minter: Option<TokenMinter>,
     /// True in `--dev`, where anyone can get a token.
@@ -97,6 +99,7 @@ impl App {
         hub: HubHandle,
         counters: Arc<Counters>,
         sources: Sources,
+        faults: Option<Faults>,
         phase: watch::Receiver<Phase>,
     ) -> Self {
         Self {
@@ -109,6 +112,7 @@ impl App {
             counters,
             request_memory: Memory::new(config.max_request_memory),
             sources,
+            faults,
             minter: config.minter,
             dev: config.dev,
             phase,

@@ -8,7 +8,7 @@ use axum::{
 use utoipa::{
     OpenApi,
     openapi::{
-        Ref, RefOr, ResponseBuilder,
+        PathItem, Ref, RefOr, ResponseBuilder,
         content::ContentBuilder,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
@@ -55,6 +55,9 @@ pub(super) async fn asyncapi() -> impl IntoResponse {
         rest::calls::hang_up,
         rest::sessions::sessions,
         rest::sessions::kick,
+        rest::faults::faults,
+        rest::faults::set_faults,
+        rest::faults::end_faults,
         tokens::mint,
         rest::health::health,
         rest::health::ready,
@@ -86,7 +89,8 @@ pub(crate) fn described() -> utoipa::openapi::OpenApi {
         .content("application/json", refused)
         .build();
     for path in document.paths.paths.values_mut() {
-        for operation in [&mut path.get, &mut path.post, &mut path.delete].into_iter().flatten() {
+        let PathItem { get, post, put, delete, .. } = path;
+        for operation in [get, post, put, delete].into_iter().flatten() {
             // They would be the names of internal modules.
             operation.tags = None;
             let responses = &mut operation.responses.responses;
