@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_with_the_widest_reach_is_told() {
+    fn the_address_with_the_widest_scope_is_advertised() {
         for (own, told) in [
             (&["127.0.0.1", "::1"][..], &["127.0.0.1", "::1"][..]),
             (&["127.0.0.1", "192.168.1.5", "::1"], &["192.168.1.5"]),

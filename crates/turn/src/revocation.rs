@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_forgets_what_has_expired_and_never_grows_past_its_limit() {
+    fn expired_revocations_are_removed_and_the_table_is_bounded() {
         let mut rng = StdRng::seed_from_u64(1);
         let mut ended = Revocations::default();
         let first = CallId::generate(0, &mut rng);

@@ -51,7 +51,7 @@ fn before_the_accept_everything_is_kept_for_the_device_that_accepts() {
 }
 
 #[test]
-fn what_the_server_alone_says_is_not_the_senders_to_say() {
+fn fields_that_the_server_sets_are_not_taken_from_the_sender() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     world.ok(bob, "call:accept", json!({}));
@@ -92,7 +92,7 @@ fn after_the_accept_candidates_wait_for_their_description() {
 }
 
 #[test]
-fn they_wait_no_longer_than_the_hold() {
+fn candidates_wait_no_longer_than_the_hold_time() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     world.ok(alice, "ice:candidate", numbered(1, candidate(1)));
@@ -106,7 +106,7 @@ fn they_wait_no_longer_than_the_hold() {
 }
 
 #[test]
-fn zero_turns_the_hold_off() {
+fn a_hold_time_of_zero_disables_the_wait() {
     let mut world = World::new(|config| config.candidate_hold = ms(0));
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     world.call(alice, "bob");
@@ -130,7 +130,7 @@ fn a_newer_generation_drops_what_was_kept_of_the_older() {
 }
 
 #[test]
-fn the_journal_says_when_it_is_full() {
+fn a_full_journal_is_reported() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     for n in 0..64 {
@@ -147,7 +147,7 @@ fn the_journal_says_when_it_is_full() {
 }
 
 #[test]
-fn a_full_journal_is_not_held_against_a_side_that_can_hear() {
+fn a_full_journal_does_not_stop_relaying_to_a_connected_side() {
     let mut world = World::new(|config| config.journal_candidates = 2);
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     world.call(alice, "bob");
@@ -162,7 +162,7 @@ fn a_full_journal_is_not_held_against_a_side_that_can_hear() {
 }
 
 #[test]
-fn what_is_relayed_says_who_sent_it_and_keeps_its_fields() {
+fn relayed_events_name_their_sender_and_keep_their_fields() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     let call = world.call(alice, "bob");
     world.ok(bob, "call:accept", json!({}));
@@ -183,7 +183,7 @@ fn what_is_relayed_says_who_sent_it_and_keeps_its_fields() {
 
 /// Browsers print descriptions and candidates as objects; the seed sends both forms.
 #[test]
-fn every_form_a_browser_writes_is_taken() {
+fn candidates_in_each_form_of_browsers_are_accepted() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     world.ok(bob, "call:accept", json!({}));

@@ -51,7 +51,7 @@ fn calling(target: &str) -> Value {
 }
 
 #[test]
-fn only_who_may_be_called_is_called() {
+fn only_permitted_users_can_be_called() {
     let mut world = World::new(|config| config.max_calls_per_user = 9);
     let alice = world.open_with("alice", "laptop", may_call(&["bob", "team-a:*"]));
     world.call(alice, "bob");
@@ -71,7 +71,7 @@ fn only_who_may_be_called_is_called() {
 }
 
 #[test]
-fn a_token_lowers_how_many_calls_there_may_be() {
+fn a_token_can_lower_the_limit_of_calls() {
     let mut world = World::new(|config| config.max_calls_per_user = 2);
     let alice = world.open_with("alice", "laptop", at_once(1));
     let bob = world.open_with("bob", "laptop", at_once(9));

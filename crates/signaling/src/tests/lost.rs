@@ -50,7 +50,7 @@ fn the_same_device_takes_its_place_again() {
 }
 
 #[test]
-fn another_device_of_the_same_user_does_not() {
+fn another_device_of_the_same_user_does_not_take_its_place() {
     let (mut world, alice, _) = connected();
     world.close(alice);
     let other = world.open("alice", "phone");
@@ -87,7 +87,7 @@ fn both_sides_may_be_lost_at_once() {
 }
 
 #[test]
-fn a_lost_side_while_connecting() {
+fn a_side_may_be_lost_while_connecting() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     world.ok(bob, "call:accept", json!({}));
@@ -142,7 +142,7 @@ fn a_ringing_call_whose_devices_are_gone_times_out() {
 }
 
 #[test]
-fn a_caller_who_is_lost_while_it_rings() {
+fn a_caller_may_be_lost_while_the_call_rings() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     world.ok(alice, "signal:offer", sdp("a"));

@@ -67,7 +67,7 @@ fn missed_events_come_once_and_in_order() {
 }
 
 #[test]
-fn what_it_has_does_not_come_again() {
+fn received_events_are_not_replayed() {
     let (mut world, [alice, bob], [seq, _]) = connected();
     for n in 1..=3 {
         world.ok(bob, "ice:candidate", candidate(n));
@@ -93,7 +93,7 @@ fn what_it_has_does_not_come_again() {
 }
 
 #[test]
-fn a_connection_that_nobody_missed_is_replaced() {
+fn a_connection_that_was_not_yet_lost_is_replaced() {
     let (mut world, [alice, bob], [seq, _]) = connected();
     // The old one hangs; the server does not know it yet.
     world.ok(bob, "ice:candidate", candidate(1));
@@ -105,7 +105,7 @@ fn a_connection_that_nobody_missed_is_replaced() {
 }
 
 #[test]
-fn an_end_in_the_meantime_is_told() {
+fn an_end_during_the_absence_is_sent_on_resume() {
     let (mut world, [alice, bob], [seq, _]) = connected();
     lose(&mut world, alice);
     world.ok(bob, "call:end", json!({}));
@@ -115,7 +115,7 @@ fn an_end_in_the_meantime_is_told() {
 }
 
 #[test]
-fn a_session_is_kept_for_so_long() {
+fn a_lost_session_is_kept_for_a_limited_time() {
     let (mut world, [alice, bob], [seq, _]) = connected();
     world.ok(bob, "call:end", json!({}));
     lose(&mut world, alice);
@@ -149,7 +149,7 @@ fn a_session_of_another_user_is_not_resumed() {
 }
 
 #[test]
-fn a_device_that_comes_back_without_its_session_is_told_where_the_call_stands() {
+fn a_device_with_a_new_session_gets_the_state_of_its_call() {
     let (mut world, [alice, bob], _) = connected();
     world.ok(bob, "ice:candidate", candidate(1));
     lose(&mut world, alice);
@@ -250,7 +250,7 @@ fn a_client_that_acknowledges_nothing_is_bounded() {
 }
 
 #[test]
-fn who_waits_makes_room_for_who_is_there() {
+fn lost_sessions_are_dropped_for_new_connections() {
     let mut world = World::new(|config| {
         config.max_sessions = 3;
         config.max_sessions_per_user = 2;
@@ -271,7 +271,7 @@ fn who_waits_makes_room_for_who_is_there() {
 }
 
 #[test]
-fn a_fresh_token_counts_from_then_on() {
+fn the_token_of_a_resume_replaces_the_old_one() {
     let mut world = World::new(|_| {});
     let start = world.now.unix_secs();
     let alice = world.open_until("alice", "laptop", start + 60);
@@ -294,7 +294,7 @@ fn a_fresh_token_counts_from_then_on() {
 }
 
 #[test]
-fn the_same_request_again_is_answered_again() {
+fn a_repeated_request_gets_the_same_answer() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     let initiate = json!({ "targetUserId": "bob", "callType": "audio", "msgId": "m1" });
     let first = world.ok(alice, "call:initiate", initiate.clone());
@@ -326,7 +326,7 @@ fn the_same_request_again_is_answered_again() {
 }
 
 #[test]
-fn a_server_that_stops_says_when_to_come_back() {
+fn a_stopping_server_tells_clients_when_to_reconnect() {
     let mut world = World::new(|config| config.max_sessions = 5000);
     let sessions: Vec<_> = (0..3000).map(|n| world.open(&format!("u{n}"), "one")).collect();
     lose(&mut world, sessions[0]);

@@ -7,7 +7,7 @@ use super::{World, candidate, ms, sdp};
 /// Each side hears what the diagram shows, in its order, from clients that know nothing but the
 /// seed: no `call:ring`, no `call:connected`, and no `callId` where the diagram has none.
 #[test]
-fn the_diagram_event_for_event() {
+fn the_events_are_those_of_the_diagram() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     let initiate = json!({ "targetUserId": "bob", "callType": "video" });
     world.emit(alice, "call:initiate", initiate);

@@ -60,7 +60,7 @@ fn a_token_may_outlive_every_clock() {
 }
 
 #[test]
-fn there_are_only_so_many_sessions() {
+fn sessions_are_limited() {
     let mut world = World::new(|config| {
         config.max_sessions = 3;
         config.max_sessions_per_user = 2;
@@ -81,7 +81,7 @@ fn there_are_only_so_many_sessions() {
 }
 
 #[test]
-fn who_sends_too_much_is_slowed_and_then_closed() {
+fn excess_events_are_refused_and_then_close_the_session() {
     let mut world = World::new(|config| {
         config.events_per_second = 10;
         config.event_burst = 5;
@@ -154,7 +154,7 @@ fn frequent_calls_are_limited() {
 }
 
 #[test]
-fn no_limit_on_calls() {
+fn the_rate_of_calls_can_be_unlimited() {
     let mut world = World::new(|config| {
         config.calls_per_minute = 0;
         config.calls_per_pair = 0;

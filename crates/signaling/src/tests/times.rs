@@ -51,7 +51,7 @@ fn a_clock_that_jumps_changes_no_duration() {
 }
 
 #[test]
-fn nor_the_times_of_a_room() {
+fn a_clock_that_jumps_changes_no_duration_of_a_room() {
     for jump in [3600, -3600] {
         let mut world = World::new(|config| config.report_calls = true);
         let [alice, bob] = ["alice", "bob"].map(|name| world.open(name, "laptop"));

@@ -159,7 +159,7 @@ fn the_new_device_begins_with_a_new_connection() {
 }
 
 #[test]
-fn what_waits_for_the_old_device_is_forgotten() {
+fn events_queued_for_the_old_device_are_dropped() {
     let mut all = handing_over();
     all.world.close(all.phone);
     assert_eq!(all.world.names(all.alice), ["call:reconnecting"]);
@@ -182,7 +182,7 @@ fn what_waits_for_the_old_device_is_forgotten() {
 }
 
 #[test]
-fn the_caller_may_change_devices_too_and_before_media_flows() {
+fn the_caller_may_also_transfer_and_before_media_flows() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     let tablet = world.open("alice", "tablet");
     let call = world.call(alice, "bob");
@@ -281,7 +281,7 @@ fn a_device_that_comes_back_still_rings() {
 }
 
 #[test]
-fn the_device_that_hands_over_may_come_and_go() {
+fn the_transferring_device_may_disconnect_and_return() {
     // It comes back, and hears how it went.
     let mut all = handing_over();
     let phone = all.world.open("bob", "phone");
@@ -315,7 +315,7 @@ fn the_device_that_hands_over_may_come_and_go() {
 }
 
 #[test]
-fn only_a_device_of_ones_own_that_is_there_takes_a_call() {
+fn only_a_connected_device_of_the_same_user_takes_a_call() {
     let mut all = connected();
     all.world.open("alice", "desk");
     let away = all.world.open("bob", "watch");

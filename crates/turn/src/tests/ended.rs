@@ -36,7 +36,7 @@ fn end(world: &mut World) -> (EndReason, u64) {
 }
 
 #[test]
-fn each_end_is_told_with_its_reason() {
+fn each_end_is_reported_with_its_reason() {
     let mut world = World::default();
     let mut client = Client::new(ALICE, "alice");
     let relayed = client.allocate(&mut world);
@@ -83,7 +83,7 @@ fn each_end_is_told_with_its_reason() {
 }
 
 #[test]
-fn wrong_credentials_are_told_with_their_reason() {
+fn wrong_credentials_are_reported_with_their_reason() {
     let mut world = World::default();
     let told = |world: &mut World, mut client: Client, expected: WrongCredentials| {
         let name = client.username.clone();
@@ -116,7 +116,7 @@ fn wrong_credentials_are_told_with_their_reason() {
 }
 
 #[test]
-fn credentials_that_are_over_are_told_as_such() {
+fn expired_credentials_are_reported_as_expired() {
     let mut world = World::default();
     let mut late = Client::minted(&world, ALICE, "alice", None, 60);
     world.advance(secs(61));

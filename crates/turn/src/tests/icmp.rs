@@ -24,7 +24,7 @@ fn told(world: &mut World, client: &Client, to: &str, icmp: Icmp) -> Vec<Answer>
 }
 
 #[test]
-fn a_client_is_told_what_did_not_reach_a_permitted_peer() {
+fn a_client_gets_icmp_errors_of_a_permitted_peer() {
     let mut world = World::default();
     let mut client = Client::new("198.51.100.1:4000", "alice");
     client.request(&mut world, METHOD_ALLOCATE, &[udp(), raw(ATTR_DONT_FRAGMENT, b"")]);
@@ -47,7 +47,7 @@ fn a_client_is_told_what_did_not_reach_a_permitted_peer() {
 }
 
 #[test]
-fn of_each_peer_a_client_is_told_ten_times_a_second() {
+fn icmp_errors_of_each_peer_are_sent_ten_times_a_second() {
     let mut world = World::default();
     let mut client = Client::new("198.51.100.1:4000", "alice");
     client.request(&mut world, METHOD_ALLOCATE, &[udp(), raw(ATTR_DONT_FRAGMENT, b"")]);
@@ -65,7 +65,7 @@ fn of_each_peer_a_client_is_told_ten_times_a_second() {
 
 /// It might take it for the end.
 #[test]
-fn a_client_that_may_not_understand_is_not_told() {
+fn a_client_without_attributes_of_rfc_8656_gets_no_icmp_errors() {
     for (asks, hears) in [(vec![], 0), (vec![both()], 1)] {
         let mut world = World::default();
         let mut client = Client::new("198.51.100.1:4000", "alice");

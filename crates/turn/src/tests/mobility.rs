@@ -108,7 +108,7 @@ fn a_client_that_moves_keeps_its_allocation() {
 }
 
 #[test]
-fn a_lost_answer_loses_nothing() {
+fn a_move_can_be_repeated_after_a_lost_answer() {
     let mut world = world();
     let mut mobile = Mobile::new(&mut world);
     let first = mobile.ticket.clone();
@@ -178,7 +178,7 @@ fn two_allocations_do_not_move_to_one_address() {
 }
 
 #[test]
-fn what_is_no_ticket_moves_nothing() {
+fn an_invalid_ticket_moves_no_allocation() {
     let mut world = world();
     let mut mobile = Mobile::new(&mut world);
     let good = mobile.ticket.clone();
@@ -296,7 +296,7 @@ fn both_addresses_of_a_dual_allocation_move() {
 
 /// Whoever moves has no more than before.
 #[test]
-fn a_move_is_no_way_around_a_quota() {
+fn a_move_does_not_bypass_a_quota() {
     let config = Config { mobility: true, max_allocations_per_user: 1, ..Config::default() };
     let mut world = World::new(config, 2);
     let mut mobile = Mobile::new(&mut world);

@@ -4,7 +4,7 @@ use super::*;
 use crate::{CallEvent, EndReason};
 
 #[test]
-fn the_last_one_to_leave_ends_it_and_the_next_life_is_another_call() {
+fn a_room_ends_with_its_last_participant_and_reopens_as_another_call() {
     let mut world = World::new(|config| config.report_calls = true);
     let ([alice, bob], [_, b]) = in_lobby(&mut world, ["alice", "bob"]);
     world.ok(alice, "call:connected", json!({ "roomId": "lobby" }));
@@ -75,7 +75,7 @@ fn operators_end_rooms_and_put_users_out() {
 }
 
 #[test]
-fn the_end_of_the_server_is_the_end_of_its_rooms() {
+fn rooms_end_with_the_server() {
     let mut world = World::new(|_| {});
     let ([alice, bob], _) = in_lobby(&mut world, ["alice", "bob"]);
     world.input(Input::Shutdown);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_participant_that_is_lost_is_waited_for() {
+fn a_lost_participant_is_awaited() {
     let mut world = World::new(|_| {});
     let ([alice, bob, carol], [_, b, _]) = in_lobby(&mut world, ["alice", "bob", "carol"]);
     world.input(Input::Lost { session: bob });
@@ -30,7 +30,7 @@ fn a_participant_that_is_lost_is_waited_for() {
 }
 
 #[test]
-fn a_device_without_its_session_is_told_where_the_room_stands() {
+fn a_device_with_a_new_session_gets_the_state_of_its_room() {
     let mut world = World::new(|config| config.candidate_hold = ms(0));
     let ([alice, bob, carol], [a, b, c]) = in_lobby(&mut world, ["alice", "bob", "carol"]);
     world.ok(bob, "signal:offer", to(&a, sdp("one")));
@@ -80,7 +80,7 @@ fn a_device_that_connects_again_is_the_same_participant() {
 }
 
 #[test]
-fn media_that_stops_is_told_to_all() {
+fn stopped_media_is_reported_to_all_participants() {
     let mut world = World::new(|_| {});
     let ([alice, bob, carol], [a, ..]) = in_lobby(&mut world, ["alice", "bob", "carol"]);
     world.refused(alice, "call:reconnecting", json!({ "roomId": "lobby" }), "invalid_state");
@@ -102,7 +102,7 @@ fn media_that_stops_is_told_to_all() {
 }
 
 #[test]
-fn everyone_has_fresh_credentials_in_time() {
+fn all_participants_get_new_credentials_in_time() {
     let mut world = World::new(|_| {});
     let ([alice, bob], _) = in_lobby(&mut world, ["alice", "bob"]);
     world.pass(Duration::from_secs(1800));

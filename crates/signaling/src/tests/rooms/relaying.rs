@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn who_joins_hears_who_is_there_and_the_others_hear_of_it() {
+fn a_join_returns_the_participants_and_notifies_them() {
     let mut world = World::new(|_| {});
     let alice = world.open("alice", "laptop");
     let bob = world.open("bob", "phone");
@@ -31,7 +31,7 @@ fn who_joins_hears_who_is_there_and_the_others_hear_of_it() {
 }
 
 #[test]
-fn what_is_for_one_reaches_that_one_alone() {
+fn addressed_events_reach_one_participant_only() {
     let mut world = World::new(|config| config.candidate_hold = ms(0));
     let ([alice, bob, carol], [a, b, c]) = in_lobby(&mut world, ["alice", "bob", "carol"]);
     world.ok(carol, "signal:offer", to(&a, sdp("one")));
@@ -77,7 +77,7 @@ fn candidates_wait_for_the_description_of_their_own_pair() {
 }
 
 #[test]
-fn nothing_goes_to_or_from_who_is_not_in_the_room() {
+fn only_participants_send_and_receive_events_of_a_room() {
     let mut world = World::new(|_| {});
     let ([alice, bob], [a, b]) = in_lobby(&mut world, ["alice", "bob"]);
     let eve = world.open("eve", "laptop");
