@@ -44,8 +44,8 @@ mod tests {
     #[test]
     fn an_error_says_each_fact_once() {
         let taken = || io::Error::new(io::ErrorKind::AddrInUse, "in use");
-        let told = SecretError::Read { option: "a-file", path: "a".into(), source: taken() };
-        assert_eq!(explain(&told.into()), "--a-file: a: cannot be read: in use");
+        let error = SecretError::Read { option: "a-file", path: "a".into(), source: taken() };
+        assert_eq!(explain(&error.into()), "--a-file: a: cannot be read: in use");
         let silent = anyhow::Error::from(taken()).context("cannot start");
         assert_eq!(explain(&silent), "cannot start: in use");
     }

@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_address_with_the_widest_scope_is_advertised() {
-        for (own, told) in [
+        for (own, expected) in [
             (&["127.0.0.1", "::1"][..], &["127.0.0.1", "::1"][..]),
             (&["127.0.0.1", "192.168.1.5", "::1"], &["192.168.1.5"]),
             (&["127.0.0.1", "172.17.0.1", "8.8.4.4", "::1"], &["8.8.4.4"]),
@@ -91,7 +91,7 @@ mod tests {
             (&[], &[]),
         ] {
             let (chosen, private) = chosen(own);
-            assert_eq!(chosen, told, "{own:?}");
+            assert_eq!(chosen, expected, "{own:?}");
             assert!(private.is_empty(), "{own:?}: {private:?}");
         }
     }
@@ -99,8 +99,8 @@ mod tests {
     #[test]
     fn a_private_address_beside_a_public_one_is_left_out() {
         let own = ["192.168.1.5", "172.17.0.1", "2606:4700::1", "fd00::1", "127.0.0.1"];
-        let (told, private) = chosen(&own);
-        assert_eq!(told, ["2606:4700::1"]);
+        let (advertised, private) = chosen(&own);
+        assert_eq!(advertised, ["2606:4700::1"]);
         assert_eq!(private, ["192.168.1.5", "172.17.0.1"]);
     }
 }

@@ -40,7 +40,7 @@ mod tests {
         let until = from + Duration::from_secs(90 * 86400);
         let validity = Validity { from, until };
         assert_eq!(Term { validity, now: from }.to_string(), "valid until 2025-01-02T00:00:00Z");
-        let said = Term { validity, now: until }.to_string();
-        assert_eq!(said, "expires soon, at 2025-01-02T00:00:00Z: renew it");
+        let text = Term { validity, now: until }.to_string();
+        assert_eq!(text, "expires soon, at 2025-01-02T00:00:00Z: renew it");
     }
 }

@@ -30,7 +30,7 @@ fn a_blocked_user_cannot_call_while_the_session_lasts() {
     }
     world.refused(phone, "call:accept", json!({ "callId": call }), "call_ended");
     world.refused(mallory, "call:initiate", calling("bob"), "invalid_target");
-    assert!(world.heard(phone).is_empty() && world.heard(tablet).is_empty());
+    assert!(world.received(phone).is_empty() && world.received(tablet).is_empty());
     // Nobody else is, and the other direction is not.
     world.call(alice, "bob");
     world.ok(alice, "call:cancel", json!({}));
@@ -67,7 +67,7 @@ fn blocking_does_not_end_a_call_in_progress() {
 fn a_token_can_block_users() {
     let mut world = World::new(|config| config.ask_to_hold = true);
     let mallory = world.open("spam:mallory", "laptop");
-    // A call that waits for a device of somebody who blocks its caller.
+    // A call that waits for a device of a user who blocks its caller.
     world.call(mallory, "bob");
     let bob = world.open_with("bob", "phone", blocking(&["spam:*"]));
     assert_eq!(world.reasons(mallory), ["rejected"]);

@@ -13,7 +13,7 @@ fn credentials_are_for_the_call() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     let data = json!({ "targetUserId": "bob", "callType": "audio", "metadata": { "topic": "x" } });
     let answer = world.ok(alice, "call:initiate", data);
-    let incoming = world.heard(bob).remove(0).1;
+    let incoming = world.received(bob).remove(0).1;
     assert_eq!(answer["state"], "ringing");
     assert_eq!(answer["expiresAt"], "2023-11-14T22:14:05.000Z");
     assert_eq!(incoming["expiresAt"], answer["expiresAt"]);
@@ -103,13 +103,13 @@ fn the_caller_gets_one_ringing_event_for_each_device() {
     for device in [phone, tablet, phone] {
         world.ok(device, "call:ring", json!({ "callId": call }));
     }
-    let heard = world.heard(alice);
-    assert_eq!(heard.len(), 2);
+    let received = world.received(alice);
+    assert_eq!(received.len(), 2);
     assert_eq!(
-        heard[0],
+        received[0],
         ("call:ringing".into(), json!({ "callId": call, "calleeId": "bob", "deviceId": "phone" }))
     );
-    assert_eq!(heard[1].1["deviceId"], "tablet");
+    assert_eq!(received[1].1["deviceId"], "tablet");
 }
 
 #[test]
@@ -122,17 +122,17 @@ fn the_first_accept_wins() {
     assert_eq!(answer["state"], "connecting");
     world.refused(phone, "call:accept", json!({ "callId": call }), "invalid_state");
     assert_eq!(world.reasons(phone), ["answered_elsewhere"]);
-    let heard = world.heard(alice);
-    assert_eq!(heard.len(), 1);
-    assert_eq!(heard[0].1, json!({ "callId": call, "calleeId": "bob", "deviceId": "tablet" }));
+    let received = world.received(alice);
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0].1, json!({ "callId": call, "calleeId": "bob", "deviceId": "tablet" }));
 
-    // From here on the phone is told nothing, and can do nothing.
+    // From here on the phone receives no events, and its requests are refused.
     world.forget();
     world.ok(alice, "signal:offer", sdp("a"));
     world.refused(phone, "call:end", json!({ "callId": call }), "invalid_state");
     world.refused(phone, "call:end", json!({}), "call_id_required");
     world.ok(tablet, "call:end", json!({}));
-    assert_eq!(world.heard(phone), []);
+    assert_eq!(world.received(phone), []);
 }
 
 #[test]

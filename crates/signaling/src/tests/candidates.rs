@@ -7,8 +7,8 @@ use super::{World, candidate, ms, sdp};
 
 /// The descriptions and candidates that a session heard, each as its `n`.
 fn relayed(world: &mut World, session: SessionId) -> Vec<(String, Value)> {
-    let heard = world.heard(session).into_iter();
-    heard
+    let received = world.received(session).into_iter();
+    received
         .filter(|(name, _)| name.starts_with("ice:") || name.starts_with("signal:"))
         .map(|(name, data)| (name, data["n"].clone()))
         .collect()
@@ -45,7 +45,7 @@ fn before_the_accept_everything_is_kept_for_the_device_that_accepts() {
     assert_eq!(relayed(&mut world, tablet), []);
     assert_eq!(world.hub.stats().journal_bytes, 0);
 
-    // With the description gone ahead, nothing is held any more.
+    // After the description, candidates are relayed at once.
     world.ok(alice, "ice:candidate", numbered(5, candidate(5)));
     assert_eq!(relayed(&mut world, phone), expect(&[("ice:candidate", 5)]));
 }
@@ -63,11 +63,11 @@ fn fields_that_the_server_sets_are_not_taken_from_the_sender() {
     data["roomId"] = Value::Null;
     data["mine"] = json!(true);
     world.ok(alice, "signal:offer", data);
-    let (_, heard) = world.heard(bob).remove(0);
-    let mut names: Vec<_> = heard.as_object().unwrap().keys().cloned().collect();
+    let (_, received) = world.received(bob).remove(0);
+    let mut names: Vec<_> = received.as_object().unwrap().keys().cloned().collect();
     names.sort();
     assert_eq!(names, ["callId", "from", "fromDevice", "mine", "sdp"]);
-    assert_eq!((&heard["from"], &heard["fromDevice"]), (&json!("alice"), &json!("laptop")));
+    assert_eq!((&received["from"], &received["fromDevice"]), (&json!("alice"), &json!("laptop")));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn relayed_events_name_their_sender_and_keep_their_fields() {
     let data = json!({ "sdp": "v=0\r\n", "from": "eve", "fromDevice": 7, "x": { "y": [1] } });
     world.ok(alice, "signal:offer", data);
     assert_eq!(
-        world.heard(bob),
+        world.received(bob),
         [(
             "signal:offer".into(),
             json!({
@@ -198,7 +198,7 @@ fn candidates_in_each_form_of_browsers_are_accepted() {
     ] {
         world.forget();
         world.ok(alice, "ice:candidate", data.clone());
-        assert_eq!(world.heard(bob)[0].1["candidate"], data["candidate"]);
+        assert_eq!(world.received(bob)[0].1["candidate"], data["candidate"]);
     }
 }
 
@@ -213,5 +213,5 @@ fn a_device_that_only_rings_sends_nothing_to_the_caller() {
         world.refused(bob, event, data, "invalid_state");
     }
     world.refused(alice, "signal:answer", sdp("a"), "invalid_state");
-    assert_eq!(world.heard(alice), []);
+    assert_eq!(world.received(alice), []);
 }

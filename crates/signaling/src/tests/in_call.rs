@@ -16,9 +16,9 @@ fn accepted() -> (World, SessionId, SessionId) {
 }
 
 fn one(world: &mut World, session: SessionId) -> (String, Value) {
-    let mut heard = world.heard(session);
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    heard.remove(0)
+    let mut received = world.received(session);
+    assert_eq!(received.len(), 1, "{received:?}");
+    received.remove(0)
 }
 
 #[test]
@@ -26,17 +26,17 @@ fn events_of_one_side_reach_the_other() {
     let (mut world, alice, bob) = accepted();
     world.ok(alice, "media:update", json!({ "muted": true }));
     world.ok(alice, "media:update", json!({ "video": false }));
-    let heard = world.heard(bob);
-    assert_eq!(heard.len(), 2);
-    let (name, data) = &heard[1];
+    let received = world.received(bob);
+    assert_eq!(received.len(), 2);
+    let (name, data) = &received[1];
     assert_eq!(name, "media:updated");
     // The media that it reported before is unchanged.
     assert_eq!((&data["muted"], &data["video"]), (&json!(true), &json!(false)));
     assert_eq!((&data["held"], &data["userId"]), (&json!(false), &json!("alice")));
     let call = world.hub.calls(world.now).next().unwrap();
-    let shown = json!(call.participants);
-    assert_eq!(shown[0]["media"]["muted"], true);
-    assert_eq!(shown[1]["media"], Value::Null);
+    let participants = json!(call.participants);
+    assert_eq!(participants[0]["media"]["muted"], true);
+    assert_eq!(participants[1]["media"], Value::Null);
     world.refused(alice, "media:update", json!({ "muted": "yes" }), "invalid_payload");
     world.assert_nothing_is_left();
 }

@@ -1,4 +1,4 @@
-//! The addresses that the sides of a call announce, as the relay is told them.
+//! The addresses that the sides of a call announce, as they are passed to the relay.
 
 use std::net::IpAddr;
 

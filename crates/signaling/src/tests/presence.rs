@@ -19,8 +19,8 @@ fn text(value: &Value) -> &str {
 
 /// The changes that a session has heard of since the last time.
 fn changes(world: &mut World, session: SessionId) -> Vec<String> {
-    let heard = world.heard(session).into_iter();
-    let changes = heard.filter(|(name, _)| name == "presence:changed");
+    let received = world.received(session).into_iter();
+    let changes = received.filter(|(name, _)| name == "presence:changed");
     changes
         .map(|(_, data)| format!("{} {}", text(&data["userId"]), text(&data["status"])))
         .collect()
@@ -66,7 +66,7 @@ fn a_momentary_state_is_not_reported() {
     assert_eq!(watch(&mut world, alice, &["bob"]), ["bob online"]);
     // It is replaced by its own device.
     let bob = [world.open("bob", "phone"), bob][0];
-    // It calls somebody who is not there.
+    // It calls a user who is offline.
     world.call(bob, "nobody");
     assert_eq!(changes(&mut world, alice), [""; 0]);
     world.assert_nothing_is_left();
@@ -153,8 +153,8 @@ fn the_answer_to_a_list_includes_overdue_changes() {
     // A driver that is late with its timers.
     world.now = world.now + ms(30_000);
     assert_eq!(watch(&mut world, alice, &["bob"]), ["bob offline"]);
-    let heard = changes(&mut world, alice);
-    assert_eq!(heard, ["bob offline"], "once, to the list before");
+    let received = changes(&mut world, alice);
+    assert_eq!(received, ["bob offline"], "once, to the list before");
     world.assert_nothing_is_left();
 }
 

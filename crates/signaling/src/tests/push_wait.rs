@@ -1,4 +1,4 @@
-//! Calls that reach no device, where there is somebody to ask.
+//! Calls that reach no device, with a back end that may have them held.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn a_call_that_is_not_held_ends_as_offline() {
     assert_eq!(world.reasons(alice), ["offline"]);
     world.input(Input::HoldDecision { call, hold: true });
 
-    // And so does one about which nothing is said in time.
+    // So does a call without a decision in time.
     let second = world.call(alice, "bob");
     world.pass(ms(1999));
     assert_eq!(state(&world, second), CallState::Initiating);

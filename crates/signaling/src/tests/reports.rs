@@ -114,7 +114,7 @@ fn the_report_of_an_end_waits_for_a_limited_time() {
     world.assert_nothing_is_left();
 }
 
-/// However few of the calls that are over are still shown.
+/// Even if the list of ended calls has no room for it.
 #[test]
 fn an_end_is_reported_after_the_call_is_no_longer_listed() {
     let mut world = World::new(|config| {

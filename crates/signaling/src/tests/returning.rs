@@ -45,9 +45,12 @@ fn connected() -> (World, SessionId, SessionId) {
 fn a_client_that_leaves_ends_its_call() {
     let (mut world, alice, bob) = connected();
     world.input(Input::Left { session: alice });
-    let heard = world.heard(bob);
-    assert_eq!(heard.len(), 1, "nobody is waited for: {heard:?}");
-    assert_eq!((&heard[0].1["reason"], &heard[0].1["endedBy"]), (&json!("left"), &json!("alice")));
+    let received = world.received(bob);
+    assert_eq!(received.len(), 1, "nobody is waited for: {received:?}");
+    assert_eq!(
+        (&received[0].1["reason"], &received[0].1["endedBy"]),
+        (&json!("left"), &json!("alice"))
+    );
     assert_eq!(world.ended.len(), 1);
     world.assert_nothing_is_left();
 }
@@ -106,8 +109,8 @@ fn a_client_that_leaves_also_leaves_its_room() {
     }
     world.forget();
     world.input(Input::Left { session: alice });
-    let heard = world.heard(bob);
-    assert_eq!((heard[0].0.as_str(), &heard[0].1["reason"]), ("room:left", &json!("left")));
+    let received = world.received(bob);
+    assert_eq!((received[0].0.as_str(), &received[0].1["reason"]), ("room:left", &json!("left")));
     world.assert_nothing_is_left();
 }
 

@@ -102,7 +102,7 @@ fn ringing_calls_per_user_are_limited() {
     }
     assert_eq!(world.names(bob), ["call:incoming"; 3]);
     assert_eq!(world.reasons(callers[3]), ["busy"]);
-    assert_eq!(world.heard(watcher)[0].1["status"], "busy");
+    assert_eq!(world.received(watcher)[0].1["status"], "busy");
     world.ok(callers[0], "call:cancel", json!({}));
     world.call(callers[3], "bob");
     assert_eq!(world.reasons(callers[3]), [""; 0]);

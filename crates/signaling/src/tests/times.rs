@@ -43,7 +43,7 @@ fn a_clock_that_jumps_changes_no_duration() {
         assert_eq!(live.duration, Some(0.7), "{jump}");
         let answer = world.ok(alice, "call:end", json!({}));
         assert_eq!(answer["duration"], 0.7, "{jump}");
-        assert_eq!(world.heard(bob).last().unwrap().1["duration"], 0.7, "{jump}");
+        assert_eq!(world.received(bob).last().unwrap().1["duration"], 0.7, "{jump}");
         world.check_record(call, 0.7);
         let times: Vec<_> = world.reports.iter().map(|report| report.at).collect();
         assert!(times.is_sorted(), "{times:?}");

@@ -27,7 +27,7 @@ fn an_expiring_token_causes_one_warning() {
     assert_eq!(world.names(alice), [""; 0]);
     world.pass(ms(1));
     let expiring = ("auth:expiring".to_owned(), json!({ "expiresAt": "2023-11-14T22:16:40.000Z" }));
-    assert_eq!(world.heard(alice), [expiring]);
+    assert_eq!(world.received(alice), [expiring]);
     world.pass(65 * SECOND - ms(1));
     assert_eq!((world.names(alice).len(), world.closed.len()), (0, 0));
     world.pass(ms(1));

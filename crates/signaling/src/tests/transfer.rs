@@ -42,9 +42,9 @@ impl InCall {
 
     /// The one event that a session has heard.
     fn one(&mut self, session: SessionId) -> (String, Value) {
-        let mut heard = self.world.heard(session);
-        assert_eq!(heard.len(), 1, "{heard:?}");
-        heard.remove(0)
+        let mut received = self.world.received(session);
+        assert_eq!(received.len(), 1, "{received:?}");
+        received.remove(0)
     }
 
     /// The phone has heard that it goes on with the call; nobody else has heard anything.
@@ -151,8 +151,8 @@ fn the_new_device_begins_with_a_new_connection() {
     // A page that is reloaded gets what it was sent before, and no more.
     all.world.close(all.tablet);
     let tablet = all.world.open("bob", "tablet");
-    let heard = all.world.heard.remove(&tablet).unwrap();
-    let (_, sync) = heard.iter().find(|(name, _)| name == "call:sync").unwrap();
+    let received = all.world.received.remove(&tablet).unwrap();
+    let (_, sync) = received.iter().find(|(name, _)| name == "call:sync").unwrap();
     assert_eq!(sync["description"]["sdp"], sdp("d")["sdp"]);
     assert_eq!(sync["candidates"].as_array().unwrap().len(), 1);
     all.world.assert_nothing_is_left();
@@ -191,7 +191,7 @@ fn the_caller_may_also_transfer_and_before_media_flows() {
     world.ok(bob, "call:accept", json!({}));
     world.forget();
     world.ok(alice, "call:transfer", to_tablet);
-    let incoming = world.heard(tablet).remove(0).1;
+    let incoming = world.received(tablet).remove(0).1;
     assert_eq!(
         (&incoming["callerId"], &incoming["transferFrom"]),
         (&json!("bob"), &json!("laptop"))

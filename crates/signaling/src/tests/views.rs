@@ -51,14 +51,14 @@ fn ended_calls_are_listed_for_a_while() {
         .collect();
     world.open("bob", "phone");
     let live = world.call(alice, "bob");
-    let shown = |world: &World| world.hub.calls(world.now).map(|c| c.id).collect::<Vec<_>>();
-    assert_eq!(shown(&world), [live, calls[1], calls[2]]);
+    let listed = |world: &World| world.hub.calls(world.now).map(|c| c.id).collect::<Vec<_>>();
+    assert_eq!(listed(&world), [live, calls[1], calls[2]]);
     world.pass(Duration::from_millis(58_999));
-    assert_eq!(shown(&world)[1..], calls[1..]);
+    assert_eq!(listed(&world)[1..], calls[1..]);
     world.pass(ms(1));
-    assert_eq!(shown(&world)[1..], calls[2..]);
+    assert_eq!(listed(&world)[1..], calls[2..]);
     world.pass(ms(1000));
-    assert_eq!(shown(&world).len(), 1);
+    assert_eq!(listed(&world).len(), 1);
 }
 
 /// One user cannot push the calls that were answered out of sight.
@@ -80,7 +80,7 @@ fn unanswered_calls_evict_only_each_other() {
         world.ok(bob, "call:end", json!({}));
         call
     };
-    let shown = |world: &World| world.hub.calls(world.now).map(|c| c.id).collect::<Vec<_>>();
+    let listed = |world: &World| world.hub.calls(world.now).map(|c| c.id).collect::<Vec<_>>();
     let mut expected = vec![take_place(&mut world)];
     for _ in 0..1200 {
         world.call(mallory, "nobody");
@@ -91,11 +91,11 @@ fn unanswered_calls_evict_only_each_other() {
     }
     expected.push(take_place(&mut world));
     // The oldest first, whichever they are.
-    assert_eq!(shown(&world), expected);
+    assert_eq!(listed(&world), expected);
 
     // The answered ones push out one another too.
     let six: Vec<_> = (0..6).map(|_| take_place(&mut world)).collect();
-    assert_eq!(shown(&world), [&expected[1..3], &six[..]].concat());
+    assert_eq!(listed(&world), [&expected[1..3], &six[..]].concat());
     world.assert_nothing_is_left();
 }
 

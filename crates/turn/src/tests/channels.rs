@@ -173,8 +173,8 @@ fn a_client_that_moves_keeps_its_channels_and_their_permissions() {
     client.bind(&mut world, 0x4000, PEER);
     world.advance(secs(400));
     client.address = at("203.0.113.7:5000");
-    let shown = [raw(MOBILITY_TICKET, &ticket), lifetime(3600)];
-    assert_eq!(client.request(&mut world, METHOD_REFRESH, &shown).code, None);
+    let attributes = [raw(MOBILITY_TICKET, &ticket), lifetime(3600)];
+    assert_eq!(client.request(&mut world, METHOD_REFRESH, &attributes).code, None);
     assert_eq!(passes(&mut world, &mut client, relayed), [true; 2]);
     assert_eq!(world.delivered_to, Some(client.address));
     world.advance(secs(199));

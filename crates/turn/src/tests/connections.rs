@@ -150,9 +150,12 @@ fn a_permitted_peer_s_connection_can_be_bound_for_thirty_seconds() {
     assert_eq!(world.peer_connects(PEER, relayed), None, "without a permission");
     alice.permit(&mut world, "8.8.8.8");
     assert!(world.peer_connects(PEER, relayed).is_some());
-    let told = world.answers(alice.address).pop().unwrap().message;
-    assert_eq!((told.typ.method, told.typ.class), (METHOD_CONNECTION_ATTEMPT, CLASS_INDICATION));
-    let id = told.get(ATTR_CONNECTION_ID).unwrap();
+    let attempt = world.answers(alice.address).pop().unwrap().message;
+    assert_eq!(
+        (attempt.typ.method, attempt.typ.class),
+        (METHOD_CONNECTION_ATTEMPT, CLASS_INDICATION)
+    );
+    let id = attempt.get(ATTR_CONNECTION_ID).unwrap();
     world.advance(Duration::from_secs(30));
     assert_eq!(world.network.closed.len(), 1);
     let mut data = data_stream(&mut world, DATA, "alice");

@@ -40,9 +40,9 @@ fn each_peer_is_reached_from_the_address_of_its_family() {
     for (to, from, number) in [(V4, v4, 0x4000), (V6, v6, 0x4001)] {
         let sent = client.send(&mut world, at(to), b"indication");
         assert_eq!(sent, Some((at(to), b"indication".to_vec())));
-        let came = Answer::read(&world.peer_sends(at(to), from, b"back").unwrap());
+        let indication = Answer::read(&world.peer_sends(at(to), from, b"back").unwrap());
         let mut payload = Data::default();
-        payload.get_from(&came.message).unwrap();
+        payload.get_from(&indication.message).unwrap();
         assert_eq!(payload.0, b"back");
         assert_eq!(client.bind(&mut world, number, to).code, None);
         let sent = client.channel_data(&mut world, number, b"channel");

@@ -85,31 +85,31 @@ fn each_end_is_reported_with_its_reason() {
 #[test]
 fn wrong_credentials_are_reported_with_their_reason() {
     let mut world = World::default();
-    let told = |world: &mut World, mut client: Client, expected: WrongCredentials| {
+    let assert_reported = |world: &mut World, mut client: Client, expected: WrongCredentials| {
         let name = client.username.clone();
         assert_eq!(client.request(world, METHOD_ALLOCATE, &[udp()]).code, Some(401));
-        // Its first nonce was none of ours, so that it had not proved its address.
+        // Its first nonce was not given by the server, so it had not proved its address.
         assert!(world.network.refused.is_empty(), "{expected:?}");
         let challenged = client.signed(METHOD_ALLOCATE, &[udp()]);
         client.nonce = client.exchange(world, &challenged).text(ATTR_NONCE).unwrap();
         assert_eq!(client.request(world, METHOD_ALLOCATE, &[udp()]).code, Some(401));
-        let told = std::mem::take(&mut world.network.refused);
-        assert_eq!(told, [(client.address, Some(name), expected)]);
+        let refused = std::mem::take(&mut world.network.refused);
+        assert_eq!(refused, [(client.address, Some(name), expected)]);
         client
     };
     let mut wrong = Client::new(ALICE, "alice");
     wrong.password = "guess".into();
-    let mut client = told(&mut world, wrong, WrongCredentials::Password);
-    told(&mut world, Client::new(ALICE, "mallory"), WrongCredentials::User);
+    let mut client = assert_reported(&mut world, wrong, WrongCredentials::Password);
+    assert_reported(&mut world, Client::new(ALICE, "mallory"), WrongCredentials::User);
     let mut forged = Client::minted(&world, ALICE, "bob", None, 3600);
     forged.password = "guess".into();
-    told(&mut world, forged, WrongCredentials::Password);
+    assert_reported(&mut world, forged, WrongCredentials::Password);
 
     // The nonce from another address does not prove that one.
     client.address = at("203.0.113.9:1");
     assert_eq!(client.request(&mut world, METHOD_ALLOCATE, &[udp()]).code, Some(401));
     assert!(world.network.refused.is_empty());
-    // Nor is anything told of whoever has just come.
+    // A first request without a nonce is not reported either.
     let first = client.plain(METHOD_ALLOCATE, CLASS_REQUEST, &[udp()]);
     assert_eq!(client.exchange(&mut world, &first.raw).code, Some(401));
     assert!(world.network.refused.is_empty());

@@ -98,7 +98,7 @@ fn a_kick_from_a_device_leaves_other_calls_alone() {
     assert_eq!(refused(&mut world, &mut later), None);
 }
 
-/// One that was being opened at that moment is not.
+/// It is not yet among the open ones that the kick counts.
 #[test]
 fn a_kick_also_closes_an_allocation_that_is_being_opened() {
     let mut world = World::default();
@@ -115,8 +115,10 @@ fn a_kick_also_closes_an_allocation_that_is_being_opened() {
     assert_eq!(world.kick("mallory", None, secs(600)), 0);
     let engine = &mut world.workers[0];
     engine.relay_opened(world.now, allocation, Ok(()));
-    let told = std::iter::from_fn(|| engine.poll_output());
-    let told: Vec<_> = told.collect();
-    assert!(matches!(told[..], [Output::CloseRelay { .. }, Output::Transmit { .. }]), "{told:?}");
+    let outputs: Vec<_> = std::iter::from_fn(|| engine.poll_output()).collect();
+    assert!(
+        matches!(outputs[..], [Output::CloseRelay { .. }, Output::Transmit { .. }]),
+        "{outputs:?}"
+    );
     world.assert_nothing_is_left();
 }

@@ -54,9 +54,14 @@ impl Mobile {
     }
 
     /// Says that it is at another address, with a ticket. The code, or the next ticket.
-    fn move_to(&mut self, world: &mut World, address: &str, shown: &[u8]) -> Result<Vec<u8>, u16> {
+    fn move_to(
+        &mut self,
+        world: &mut World,
+        address: &str,
+        current: &[u8],
+    ) -> Result<Vec<u8>, u16> {
         self.client = self.at(address);
-        let answer = self.client.request(world, METHOD_REFRESH, &[ticket(shown)]);
+        let answer = self.client.request(world, METHOD_REFRESH, &[ticket(current)]);
         match answer.code {
             None => Ok(answer.raw(MOBILITY_TICKET).expect("another ticket")),
             Some(code) => Err(code),
@@ -279,8 +284,8 @@ fn both_addresses_of_a_dual_allocation_move() {
     assert_eq!(mobile.gets_at(&mut world), Some(at(AWAY)));
     assert_eq!(gets_v6(&mut world), Some(at(AWAY)));
     // Of whichever address it is refreshed, there is another.
-    let shown = [ticket(&second), family(false)];
-    let answer = mobile.client.request(&mut world, METHOD_REFRESH, &shown);
+    let attributes = [ticket(&second), family(false)];
+    let answer = mobile.client.request(&mut world, METHOD_REFRESH, &attributes);
     let second = answer.raw(MOBILITY_TICKET).expect("another ticket");
     // The ticket is good for what is left.
     mobile.client.request(&mut world, METHOD_REFRESH, &[family(true), lifetime(0)]);

@@ -21,7 +21,7 @@ fn a_call_goes_on_after_a_crash_where_it_was() {
 
     world.crash(ms(1000), |_| {});
     let alice = world.open("alice", "laptop");
-    let sync = world.heard[&alice].iter().find(|(name, _)| name == "call:sync").unwrap();
+    let sync = world.received[&alice].iter().find(|(name, _)| name == "call:sync").unwrap();
     assert_eq!((&sync.1["callId"], &sync.1["description"]["type"]), (&json!(id), &json!("answer")));
     assert_eq!(sync.1["candidates"].as_array().unwrap().len(), 1);
     let bob = world.open("bob", "phone");

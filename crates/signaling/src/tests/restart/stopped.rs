@@ -20,12 +20,12 @@ fn a_call_goes_on_once_both_are_back() {
     assert_eq!(world.ended, []);
 
     let alice = world.open("alice", "laptop");
-    assert_eq!(world.heard[&alice][1].1["call"]["state"], "reconnecting");
-    let sync = &world.heard[&alice][2];
+    assert_eq!(world.received[&alice][1].1["call"]["state"], "reconnecting");
+    let sync = &world.received[&alice][2];
     assert_eq!((sync.0.as_str(), &sync.1["description"]["type"]), ("call:sync", &json!("answer")));
     world.ok(alice, "ice:candidate", candidate(1));
     let bob = world.open("bob", "phone");
-    let state = &world.heard[&bob][1].1["call"];
+    let state = &world.received[&bob][1].1["call"];
     assert_eq!((&state["id"], &state["state"]), (&json!(id), &json!("connected")));
     assert_eq!(state["participants"][1]["media"]["muted"], true);
     assert_eq!(state["duration"], 15.0);
@@ -105,7 +105,7 @@ fn clients_are_told_to_reconnect_within_the_grace_period() {
         world.forget();
         world.input(Input::Shutdown);
         let delays = users.into_iter().map(|user| {
-            world.heard(user).remove(0).1["reconnectAfterMs"].as_u64().expect("it is a number")
+            world.received(user).remove(0).1["reconnectAfterMs"].as_u64().expect("it is a number")
         });
         delays.max().unwrap()
     };
@@ -123,7 +123,7 @@ fn a_ringing_call_is_restored_with_the_events_of_its_caller() {
     assert_eq!(world.names(bob), ["call:incoming"]);
     world.restart(ms(5000));
     let bob = world.open("bob", "phone");
-    let (name, incoming) = world.heard(bob).remove(0);
+    let (name, incoming) = world.received(bob).remove(0);
     assert_eq!((name.as_str(), &incoming["callId"]), ("call:incoming", &json!(id)));
     let alice = world.open("alice", "laptop");
     world.ok(bob, "call:accept", json!({}));
@@ -146,7 +146,7 @@ fn the_ring_time_includes_the_restart() {
     world.assert_nothing_is_left();
 }
 
-/// The device that rang does not ring any more, and whoever had the call has it.
+/// The device that rang no longer rings, and the device that had the call keeps it.
 #[test]
 fn a_call_can_be_transferred_before_or_after_a_restart() {
     let mut world = world();

@@ -15,18 +15,18 @@ impl Sim {
             }
             let record = self.hub.call(self.now, *id);
             let away = &self.away;
-            for (session, told) in call.audience.iter().filter(|(id, _)| !away.contains(id)) {
-                let told = told.as_deref().expect("somebody was not told that the call is over");
+            for (session, end) in call.audience.iter().filter(|(id, _)| !away.contains(id)) {
+                let end = end.as_deref().expect("each session has received the end of the call");
                 let elsewhere = call.offered_to.contains(session)
-                    || told == EndReason::AnsweredElsewhere.as_str()
-                    || told == EndReason::RejectedElsewhere.as_str();
+                    || end == EndReason::AnsweredElsewhere.as_str()
+                    || end == EndReason::RejectedElsewhere.as_str();
                 if let Some(record) = &record {
                     let reason = record.reason.expect("a call that is over has a reason");
-                    assert!(elsewhere || told == reason.as_str(), "two reasons for one end");
+                    assert!(elsewhere || end == reason.as_str(), "two reasons for one end");
                 }
             }
             // A session that is away hears it once it is resumed.
-            call.audience.retain(|session, told| away.contains(session) && told.is_none());
+            call.audience.retain(|session, end| away.contains(session) && end.is_none());
         }
         let stats = self.hub.stats();
         let counters = &stats.counters;

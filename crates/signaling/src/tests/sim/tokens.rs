@@ -14,18 +14,18 @@ use crate::{
 
 /// A token that a session has.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
+pub(super) struct TokenRecord {
     pub expires: u64,
     /// Since when, counted from 1970.
     pub since: Duration,
-    /// The session was told that this is near.
-    pub told: bool,
+    /// The session has received `auth:expiring`.
+    pub warned: bool,
     pub grants: Grants,
     pub id: TokenId,
     pub issued: u64,
 }
 
-impl Held {
+impl TokenRecord {
     /// The bearer of the token, if that is this user.
     pub(super) fn identity(&self, user: UserId) -> Identity {
         let (expires, grants) = (self.expires, self.grants.clone());
@@ -35,13 +35,13 @@ impl Held {
 
 impl Sim {
     /// A new token of a user.
-    pub(super) fn make_token(&mut self, user: &UserId, expires: u64) -> Held {
+    pub(super) fn make_token(&mut self, user: &UserId, expires: u64) -> TokenRecord {
         let grants = self.any_grants();
         let id = TokenId::of(&format!("{}.", self.made.len()));
         let (since, issued) = (self.now.unix, self.now.unix_secs());
-        let held = Held { expires, since, told: false, grants, id, issued };
-        self.made.push((user.clone(), held.clone()));
-        held
+        let token = TokenRecord { expires, since, warned: false, grants, id, issued };
+        self.made.push((user.clone(), token.clone()));
+        token
     }
 
     /// Makes the rights of a token, mostly all.
@@ -75,10 +75,10 @@ impl Sim {
             1 => (user("eve"), Ok(())),
             _ => (own, Ok(())),
         };
-        let held = self.make_token(&user, expires);
+        let token = self.make_token(&user, expires);
         let data = json!({ "expires": expires, "user": user, "valid": proof.is_ok() });
-        let proof = proof.map(|()| held.identity(user));
-        self.brought.insert(RequestId(self.number), held);
+        let proof = proof.map(|()| token.identity(user));
+        self.brought.insert(RequestId(self.number), token);
         let id = RequestId(self.number);
         self.asked.insert(id, ("auth:refresh".to_owned(), session, data.clone()));
         self.input(Input::Refresh {
@@ -90,23 +90,23 @@ impl Sim {
     }
 
     /// A session has this token from now on.
-    pub(super) fn hold(&mut self, session: SessionId, mut held: Held) {
+    pub(super) fn hold(&mut self, session: SessionId, mut token: TokenRecord) {
         let before = &self.tokens[&session];
-        if before.expires == held.expires {
-            (held.told, held.since) = (before.told, before.since);
+        if before.expires == token.expires {
+            (token.warned, token.since) = (before.warned, before.since);
         }
         if let Some(view) = self.views.get_mut(&session) {
-            view.retain(|user, _| held.grants.may_see(user));
+            view.retain(|user, _| token.grants.may_see(user));
         }
-        self.tokens.insert(session, held);
+        self.tokens.insert(session, token);
     }
 
     /// Checks that neither a user without the right nor a kicked one has relay credentials.
     pub(super) fn check_ice(&mut self, session: SessionId, data: &Value) {
         let is_there = data["turnCredentials"].is_object();
-        let held = &self.tokens[&session];
-        let is_refused = self.is_refused(&self.sessions[&session].0, held);
-        assert_eq!(is_there, held.grants.relay && !is_refused, "{data}");
+        let token = &self.tokens[&session];
+        let is_refused = self.is_refused(&self.sessions[&session].0, token);
+        assert_eq!(is_there, token.grants.relay && !is_refused, "{data}");
         self.without_relay += u64::from(is_refused);
     }
 
@@ -114,14 +114,14 @@ impl Sim {
     /// that is over soon, but nobody of another.
     pub(super) fn check_tokens(&self) {
         let warning = self.hub.config().token_warning;
-        for (session, Held { expires, since, told, .. }) in &self.tokens {
+        for (session, TokenRecord { expires, since, warned, .. }) in &self.tokens {
             let expires = Duration::from_secs(*expires);
             let is_over = self.now.unix >= expires.saturating_add(ms(5000));
             assert!(!is_over, "a session outlived its token");
             if self.is_here(*session) {
                 let ahead = warning.min(expires.saturating_sub(*since) / 2);
                 let is_near = !warning.is_zero() && self.now.unix >= expires - ahead;
-                assert_eq!(*told, is_near, "{session} was told at another time");
+                assert_eq!(*warned, is_near, "{session} was warned at another time");
             }
         }
     }

@@ -40,8 +40,8 @@ pub(super) fn relocate(sim: &mut Simulation, client: usize, port: u16) {
 /// Has a client show its ticket, which is for the allocation that it has, or had.
 fn come_back(sim: &mut Simulation, client: usize) {
     let known = sim.models[client].as_ref().and_then(|model| model.ticket.clone());
-    let shown = raw(MOBILITY_TICKET, &known.clone().unwrap_or_else(|| vec![7; 22]));
-    let answer = sim.clients[client].request(&mut sim.world, METHOD_REFRESH, &[shown]);
+    let ticket = raw(MOBILITY_TICKET, &known.clone().unwrap_or_else(|| vec![7; 22]));
+    let answer = sim.clients[client].request(&mut sim.world, METHOD_REFRESH, &[ticket]);
     let now = sim.now();
     let Some(model) = sim.model(client).filter(|_| known.is_some()) else {
         assert_eq!(answer.code, Some(437));
