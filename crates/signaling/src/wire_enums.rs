@@ -286,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_reads_back_as_itself() {
+    fn a_written_word_is_parsed_back() {
         for &reason in EndReason::ALL {
             let json = serde_json::to_value(reason).unwrap();
             assert_eq!(json, reason.as_str());

@@ -36,7 +36,7 @@ fn a_call_shows_what_the_relay_did_for_it() {
 }
 
 #[test]
-fn calls_that_are_over_are_shown_for_a_while() {
+fn ended_calls_are_listed_for_a_while() {
     let mut world = World::new(|config| {
         config.ring_timeout = Duration::from_secs(600);
         config.ended_calls = 8;
@@ -63,7 +63,7 @@ fn calls_that_are_over_are_shown_for_a_while() {
 
 /// One user cannot push the calls that were answered out of sight.
 #[test]
-fn calls_that_nobody_took_push_out_one_another_only() {
+fn unanswered_calls_evict_only_each_other() {
     let mut world = World::new(|config| {
         config.ended_calls = 8;
         config.calls_per_minute = 0;
