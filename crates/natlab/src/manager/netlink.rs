@@ -4,6 +4,7 @@ use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsRawFd, BorrowedFd},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -20,6 +21,9 @@ use crate::{
     addresses::Link,
     error::{LabError, Tried},
 };
+
+/// The index of the first interface: loopback has 1.
+const FIRST_INDEX: u32 = 10;
 
 /// The longest time until the kernel has noticed that both ends of a veth pair are up.
 const CARRIER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,11 +61,16 @@ impl Netlink {
         other: End<'_>,
         mtu: Option<u32>,
     ) -> Result<(), LabError> {
+        // Unless the indices differ, the kernel takes up to a second to notice the carrier.
+        static INDEX: AtomicU32 = AtomicU32::new(FIRST_INDEX);
+        let index = INDEX.fetch_add(2, Ordering::Relaxed);
         let segments = || LinkAttribute::GsoMaxSegs(1);
         let mut peer = LinkMessageBuilder::<LinkUnspec>::new()
             .name(other.name)
+            .index(index + 1)
             .append_extra_attribute(segments());
         let mut link = LinkMessageBuilder::<LinkVeth>::new(one.name, other.name)
+            .index(index)
             .append_extra_attribute(segments());
         if let Some(namespace) = other.namespace {
             peer = peer.setns_by_fd(namespace.as_raw_fd());
