@@ -39,6 +39,8 @@ enum Command {
     /// Keep a lab until it is taken down: the process that `up` starts.
     #[command(hide = true)]
     Hold(kept::UpArgs),
+    #[command(hide = true)]
+    Peer(Box<callbox_natlab_peer::PeerArgs>),
     /// Be one of the processes of a lab.
     #[command(hide = true)]
     Stage {
@@ -60,6 +62,7 @@ pub fn run(args: &NatlabArgs) -> anyhow::Result<u8> {
         Command::List => Ok(kept::list()?),
         Command::Do(args) => Ok(act::run(args)?),
         Command::Hold(args) => Ok(kept::hold(args)?),
+        Command::Peer(args) => callbox_natlab_peer::run(args),
         Command::Stage { stage } => {
             match stage {
                 Stage::Keeper => stages::keep()?,
