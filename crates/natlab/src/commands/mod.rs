@@ -5,6 +5,7 @@ mod kept;
 mod lab_options;
 mod run;
 mod shell;
+mod verify;
 
 use clap::{Args, Subcommand};
 
@@ -36,6 +37,10 @@ enum Command {
     /// List the labs that are up.
     List,
     Do(act::DoArgs),
+    Verify(verify::VerifyArgs),
+    /// Measure the network of the side that this runs on.
+    #[command(hide = true)]
+    Probe,
     /// Keep a lab until it is taken down: the process that `up` starts.
     #[command(hide = true)]
     Hold(kept::UpArgs),
@@ -59,6 +64,8 @@ pub fn run(args: &NatlabArgs) -> anyhow::Result<u8> {
         Command::Down(args) => Ok(kept::down(args)?),
         Command::List => Ok(kept::list()?),
         Command::Do(args) => Ok(act::run(args)?),
+        Command::Verify(args) => Ok(verify::run(args)?),
+        Command::Probe => Ok(verify::probe()?),
         Command::Hold(args) => Ok(kept::hold(args)?),
         Command::Stage { stage } => {
             match stage {
