@@ -3,6 +3,7 @@
 mod act;
 mod kept;
 mod lab_options;
+mod parent;
 mod run;
 mod shell;
 mod verify;
@@ -57,6 +58,10 @@ enum Command {
 /// # Errors
 /// [`LabError`](crate::LabError) if the system lacks something or the arguments are wrong.
 pub fn run(args: &NatlabArgs) -> anyhow::Result<u8> {
+    // Others end at once, or are meant to stay.
+    if let Command::Run(_) | Command::Shell(_) | Command::Verify(_) = args.command {
+        parent::end_with_parent();
+    }
     match &args.command {
         Command::Run(args) => Ok(run::run(args)?),
         Command::Shell(args) => Ok(shell::run(args)?),

@@ -27,10 +27,8 @@ pub(crate) struct Udp {
     /// True if it is another one than that of the host.
     pub(crate) is_translated: bool,
     /// The mapping (RFC 5780 §4.3).
-    #[serde(with = "behavior")]
     pub(crate) mapping: Behavior,
     /// The filtering (RFC 5780 §4.4).
-    #[serde(with = "behavior")]
     pub(crate) filtering: Behavior,
     /// The ports of mappings, by the ports inside.
     pub(crate) ports: Vec<(u16, u16)>,
@@ -53,21 +51,5 @@ impl Udp {
         } else {
             Ports::Random
         }
-    }
-}
-
-/// A behavior as its name.
-mod behavior {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use crate::kind::Behavior;
-
-    pub(super) fn serialize<S: Serializer>(it: &Behavior, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(it.name())
-    }
-
-    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Behavior, D::Error> {
-        let name = String::deserialize(from)?;
-        name.parse().map_err(|()| D::Error::custom("unknown behavior"))
     }
 }
