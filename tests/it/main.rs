@@ -48,6 +48,8 @@ mod long_messages;
 mod mobility;
 mod module_structure;
 mod nat_discovery;
+#[cfg(all(feature = "tools", target_os = "linux"))]
+mod natlab;
 mod out_of_files;
 mod proxies;
 mod public_uris;

@@ -50,6 +50,8 @@ mod process;
 mod quality;
 #[cfg(target_os = "linux")]
 mod stages;
+#[cfg(target_os = "linux")]
+mod verify;
 
 #[cfg(not(target_os = "linux"))]
 pub use self::elsewhere::{NatlabArgs, run};

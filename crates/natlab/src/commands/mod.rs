@@ -3,8 +3,10 @@
 mod act;
 mod kept;
 mod lab_options;
+mod parent;
 mod run;
 mod shell;
+mod verify;
 
 use clap::{Args, Subcommand};
 
@@ -36,6 +38,10 @@ enum Command {
     /// List the labs that are up.
     List,
     Do(act::DoArgs),
+    Verify(verify::VerifyArgs),
+    /// Measure the network of the side that this runs on.
+    #[command(hide = true)]
+    Probe,
     /// Keep a lab until it is taken down: the process that `up` starts.
     #[command(hide = true)]
     Hold(kept::UpArgs),
@@ -54,6 +60,10 @@ enum Command {
 /// # Errors
 /// [`LabError`](crate::LabError) if the system lacks something or the arguments are wrong.
 pub fn run(args: &NatlabArgs) -> anyhow::Result<u8> {
+    // Others end at once, or are meant to stay.
+    if let Command::Run(_) | Command::Shell(_) | Command::Verify(_) = args.command {
+        parent::end_with_parent();
+    }
     match &args.command {
         Command::Run(args) => Ok(run::run(args)?),
         Command::Shell(args) => Ok(shell::run(args)?),
@@ -61,6 +71,8 @@ pub fn run(args: &NatlabArgs) -> anyhow::Result<u8> {
         Command::Down(args) => Ok(kept::down(args)?),
         Command::List => Ok(kept::list()?),
         Command::Do(args) => Ok(act::run(args)?),
+        Command::Verify(args) => Ok(verify::run(args)?),
+        Command::Probe => Ok(verify::probe()?),
         Command::Hold(args) => Ok(kept::hold(args)?),
         Command::Peer(args) => callbox_natlab_peer::run(args),
         Command::Stage { stage } => {

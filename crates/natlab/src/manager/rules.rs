@@ -11,7 +11,7 @@
 
 use std::{collections::BTreeSet, fmt::Write, net::IpAddr};
 
-use rand::{Rng, seq::index};
+use rand::seq::index;
 
 use crate::{
     action::Protocol,
@@ -28,8 +28,9 @@ pub(super) const INNER: &str = "lan";
 /// The port of the forward proxy at the router's inner address.
 pub(super) const PROXY_PORT: u16 = 3128;
 
-/// Constants for ports: with an even one the parity is preserved. A port of 16384 or more stays one.
-const CONSTANTS: std::ops::Range<usize> = 1..0x2000;
+/// The end of the constants for ports: with an even one the parity is preserved. A port of 16384 or
+/// more stays one.
+const CONSTANTS: usize = 0x2000;
 
 /// The number of constants of a NAT whose mappings depend on the remote address. A lab of few sides
 /// has no two public addresses that are the same modulo this number.
@@ -209,12 +210,10 @@ impl NatRules<'_> {
     /// Draws different constants for ports.
     fn constants(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
         let mut random = rand::rng();
-        let is_even = self.nat.ports() == Ports::Parity;
-        let drawn: Vec<_> = index::sample(&mut random, CONSTANTS.len() / 2, count).into_vec();
-        drawn.into_iter().map(move |n| {
-            let odd = if is_even { 0 } else { rand::rng().random_range(0..=1) };
-            2 * (n + CONSTANTS.start) + odd
-        })
+        // A random port is of the other parity, so that it cannot be taken for a preserved one.
+        let odd = if self.nat.ports() == Ports::Parity { 0 } else { 1 };
+        let drawn: Vec<_> = index::sample(&mut random, CONSTANTS / 2, count).into_vec();
+        drawn.into_iter().map(move |n| 2 * (n + 1) + odd)
     }
 
     /// Returns the rules for packets that come to the external address.
