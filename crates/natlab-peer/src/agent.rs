@@ -69,7 +69,8 @@ async fn connect(args: &PeerArgs) -> anyhow::Result<Outcome> {
     packets::send(&*conn, args.packets()).await;
     pipes::print(&Line::Sent { packets: args.packets() })?;
     let lost = time::timeout(AFTERWARDS, other.losses(&received, args.packets())).await;
-    let lost = lost.map_err(|_| anyhow!("the other peer has not said how many packets it got"))??;
+    let lost =
+        lost.map_err(|_| anyhow!("the other peer has not said how many packets it got"))??;
     let pair = agent.get_selected_candidate_pair().context("there is no selected pair")?;
     let transport = bridge.and_then(|bridge| bridge.transport());
     Ok(Outcome::Selected(Selected {
@@ -157,8 +158,9 @@ struct Other {
 impl Other {
     async fn next(&mut self) -> anyhow::Result<Line> {
         let line = self.lines.recv().await.context("the other peer has ended")?;
-        serde_json::from_str(&line)
-            .with_context(|| format!("the other peer has sent `{line}`, which is no line of a peer"))
+        serde_json::from_str(&line).with_context(|| {
+            format!("the other peer has sent `{line}`, which is no line of a peer")
+        })
     }
 
     async fn description(&mut self) -> anyhow::Result<Credentials> {

@@ -43,6 +43,8 @@ mod lab;
 #[cfg(target_os = "linux")]
 mod manager;
 #[cfg(target_os = "linux")]
+mod matrix;
+#[cfg(target_os = "linux")]
 mod plan;
 #[cfg(target_os = "linux")]
 mod process;
@@ -63,6 +65,7 @@ pub use self::{
     control::Exit,
     kind::{Access, Behavior, Kind, KindError, Nat, Ports},
     lab::Lab,
+    matrix::{Cell, Path, Table, predict},
     plan::{Plan, ServerChoice},
     process::{Killer, Process, Stream, Task},
     quality::{Change, Quality, Rate, Share},

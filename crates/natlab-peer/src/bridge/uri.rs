@@ -27,8 +27,9 @@ impl FromStr for TurnUri {
     type Err = anyhow::Error;
 
     fn from_str(uri: &str) -> anyhow::Result<Self> {
-        let expected =
-            || format!("`{uri}` is no TURN URI with an address, as turn:192.0.2.1:3478?transport=udp");
+        let expected = || {
+            format!("`{uri}` is no TURN URI with an address, as turn:192.0.2.1:3478?transport=udp")
+        };
         let (scheme, rest) = uri.split_once(':').with_context(expected)?;
         let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (transport, port) = match (scheme, query) {

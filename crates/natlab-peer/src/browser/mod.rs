@@ -98,9 +98,9 @@ fn take(event: &Value) -> anyhow::Result<Option<Outcome>> {
 fn settings(args: &PeerArgs) -> Settings {
     let stun = args.stun().map(|uri| json!({ "urls": [uri] }));
     let uris: Vec<_> = args.turn().collect();
-    let turn = (!uris.is_empty()).then(|| {
-        json!({ "urls": uris, "username": args.username(), "credential": args.password() })
-    });
+    let turn = (!uris.is_empty()).then(
+        || json!({ "urls": uris, "username": args.username(), "credential": args.password() }),
+    );
     Settings {
         ice_servers: stun.into_iter().chain(turn).collect(),
         is_controlling: args.is_controlling(),

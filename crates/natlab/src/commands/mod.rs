@@ -3,6 +3,7 @@
 mod act;
 mod kept;
 mod lab_options;
+mod matrix;
 mod parent;
 mod run;
 mod shell;
@@ -38,6 +39,7 @@ enum Command {
     /// List the labs that are up.
     List,
     Do(act::DoArgs),
+    Matrix(matrix::MatrixArgs),
     Verify(verify::VerifyArgs),
     /// Measure the network of the side that this runs on.
     #[command(hide = true)]
@@ -74,6 +76,7 @@ pub fn run(args: &NatlabArgs) -> anyhow::Result<u8> {
         Command::Verify(args) => Ok(verify::run(args)?),
         Command::Probe => Ok(verify::probe()?),
         Command::Hold(args) => Ok(kept::hold(args)?),
+        Command::Matrix(args) => Ok(matrix::run(args)?),
         Command::Peer(args) => callbox_natlab_peer::run(args),
         Command::Stage { stage } => {
             match stage {
