@@ -154,3 +154,66 @@ async fn receive(socket: &UdpSocket) -> io::Result<(Vec<u8>, SocketAddr)> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// An Allocate request without attributes.
+    fn request() -> Vec<u8> {
+        [&[0, 3, 0, 0, 0x21, 0x12, 0xA4, 0x42][..], &[5; 12]].concat()
+    }
+
+    fn uri(address: SocketAddr, transport: &str) -> TurnUri {
+        format!("turn:{address}?transport={transport}").parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_first_transport_that_works_is_taken() {
+        let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let servers = vec![
+            uri(silent.local_addr().unwrap(), "udp"),
+            uri(server.local_addr().unwrap(), "tcp"),
+            // Nobody listens there.
+            uri("127.0.0.1:1".parse().unwrap(), "tcp"),
+        ];
+        let bridge = Bridge::start(servers, Way::new(None, None).unwrap()).await.unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        client.connect(bridge.address()).await.unwrap();
+        client.send(&request()).await.unwrap();
+        assert_eq!(bridge.transport(), None);
+        let (mut stream, _) = server.accept().await.unwrap();
+        let mut bytes = vec![0; 20];
+        stream.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(bytes, request());
+        let success = [&[1, 3][..], &bytes[2..]].concat();
+        stream.write_all(&success).await.unwrap();
+        let length = client.recv(&mut bytes).await.unwrap();
+        assert_eq!(bytes[..length], success);
+        assert_eq!(bridge.transport(), Some(Transport::Tcp));
+        // A second request takes the same way.
+        let second = [&request()[..8], &[6; 12]].concat();
+        client.send(&second).await.unwrap();
+        stream.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(bytes, second);
+    }
+
+    #[tokio::test]
+    async fn a_binding_request_is_refused() {
+        let bridge = Bridge::start(Vec::new(), Way::new(None, None).unwrap()).await.unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        client.connect(bridge.address()).await.unwrap();
+        let binding = [&BINDING_REQUEST[..], &request()[2..]].concat();
+        client.send(&binding).await.unwrap();
+        let mut answer = [0; 64];
+        let length = client.recv(&mut answer).await.unwrap();
+        let id = &request()[4..];
+        assert_eq!(answer[..length], [&BINDING_ERROR[..], &[0, 8], id, &BAD_REQUEST].concat());
+    }
+}

@@ -39,6 +39,10 @@ pub(super) struct MatrixArgs {
     #[arg(long, value_name = "KINDS", default_value = KINDS, hide_default_value = true)]
     kinds: String,
 
+    /// Two kinds, instead of every pair of --kinds; may be given more than once.
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with = "kinds")]
+    pair: Vec<Kind>,
+
     /// The peers: `callbox` for the ICE agent that is part of callbox, `chromium`, or a command of
     /// the shell that prints its selected pair as one line of JSON, as
     /// `{"local":{"type":"srflx"},"remote":{"type":"relay","relay":"udp"}}`. Its other lines are
@@ -62,7 +66,12 @@ pub(super) struct MatrixArgs {
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
 
-    /// The number of labs that are up at once; by default four for each processor.
+    /// Measure nothing, and show the table of an earlier run.
+    #[arg(long, value_name = "FILE")]
+    show: Option<PathBuf>,
+
+    /// The number of labs that are up at once; by default four for each processor, or one with
+    /// Chromium.
     #[arg(long, value_name = "NUMBER")]
     jobs: Option<usize>,
 
@@ -73,8 +82,24 @@ pub(super) struct MatrixArgs {
 
 /// Measures the matrix and prints it.
 pub(super) fn run(args: &MatrixArgs) -> Result<u8, LabError> {
-    let kinds = kinds(&args.kinds)?;
     let earlier = args.expect.as_deref().map(Table::read).transpose()?;
+    let table = match &args.show {
+        Some(file) => Table::read(file)?,
+        None => measure(args)?,
+    };
+    print!("{}", args.format.show(&table, earlier.as_ref())?);
+    let complaints = table.complaints(earlier.as_ref());
+    for complaint in &complaints {
+        eprintln!("natlab: worse: {complaint}");
+    }
+    Ok(if complaints.is_empty() { 0 } else { WORSE })
+}
+
+fn measure(args: &MatrixArgs) -> Result<Table, LabError> {
+    let pairs = match &args.pair[..] {
+        [] => pairs(&kinds(&args.kinds)?),
+        named => named.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect(),
+    };
     let peers = peers(args)?;
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let each = if matches!(peers, Peers::Chromium(_)) { 1 } else { 4 };
@@ -85,20 +110,14 @@ pub(super) fn run(args: &MatrixArgs) -> Result<u8, LabError> {
         jobs: args.jobs.unwrap_or(each * processors),
     };
     let is_watched = io::stderr().is_terminal();
-    let (mut done, all) = (0, kinds.len() * (kinds.len() + 1) / 2);
-    let table = runner.run(&kinds, |cell| {
+    let (mut done, all) = (0, pairs.len());
+    runner.run(pairs, |cell| {
         done += 1;
         if is_watched {
             let [a, b] = cell.kinds();
             eprintln!("natlab: {done} of {all}: {a} × {b}: {}", cell.path());
         }
-    })?;
-    print!("{}", args.format.show(&table, earlier.as_ref())?);
-    let complaints = table.complaints(earlier.as_ref());
-    for complaint in &complaints {
-        eprintln!("natlab: worse: {complaint}");
-    }
-    Ok(if complaints.is_empty() { 0 } else { WORSE })
+    })
 }
 
 /// Reads kinds that are separated by commas, as their settings are.
@@ -120,6 +139,12 @@ fn kinds(text: &str) -> Result<Vec<Kind>, LabError> {
         kinds.push(kind);
     }
     Ok(kinds)
+}
+
+/// Returns each pair of kinds, each kind with itself, too.
+fn pairs(kinds: &[Kind]) -> Vec<[Kind; 2]> {
+    let firsts = kinds.iter().enumerate();
+    firsts.flat_map(|(n, a)| kinds[n..].iter().map(|b| [*a, *b])).collect()
 }
 
 fn peers(args: &MatrixArgs) -> Result<Peers, LabError> {

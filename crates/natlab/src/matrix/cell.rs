@@ -28,7 +28,7 @@ pub struct Cell {
     a: Kind,
     b: Kind,
     path: Path,
-    /// The types of the candidates of a and b.
+    /// The types of the candidates of a and b, as the other side sees them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     candidates: Option<[CandidateType; 2]>,
     /// The longer one of the two times to connect, in milliseconds.
@@ -61,7 +61,8 @@ impl Cell {
         predict(&self.a, &self.b)
     }
 
-    /// Returns the types of the candidates of a and b, if there is a path.
+    /// Returns the types of the candidates of a and b, as the other side sees them, if there is a
+    /// path. A NAT's address is `srflx` or `prflx` then, and not that of its host.
     pub fn candidates(&self) -> Option<[CandidateType; 2]> {
         self.candidates
     }
@@ -142,7 +143,7 @@ impl Cell {
             a,
             b,
             path: Path::of(&of_a, &of_b),
-            candidates: Some([of_a.local.kind, of_b.local.kind]),
+            candidates: Some([of_b.remote.kind, of_a.remote.kind]),
             connect_ms: of_a.connect_ms.max(of_b.connect_ms),
             sent: both(|selected| selected.sent),
             lost: both(|selected| selected.lost),

@@ -24,25 +24,11 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// Measures each pair of these kinds, each kind with itself, too.
-    ///
-    /// # Errors
-    /// A lab cannot be built.
-    pub(crate) fn run(
-        &self,
-        kinds: &[Kind],
-        on_cell: impl FnMut(&Cell),
-    ) -> Result<Table, LabError> {
-        let pairs = kinds.iter().enumerate();
-        let pairs = pairs.flat_map(|(n, a)| kinds[n..].iter().map(|b| [*a, *b]));
-        self.run_pairs(pairs.collect(), on_cell)
-    }
-
     /// Measures these pairs.
     ///
     /// # Errors
     /// A lab cannot be built.
-    pub(crate) fn run_pairs(
+    pub(crate) fn run(
         &self,
         pairs: Vec<[Kind; 2]>,
         mut on_cell: impl FnMut(&Cell),
