@@ -1,6 +1,6 @@
 //! The built-in peer: the ICE agent of webrtc-rs.
 
-use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::HashMap, convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use tokio::{
@@ -52,7 +52,7 @@ async fn connect(args: &PeerArgs) -> anyhow::Result<Outcome> {
     pipes::print(&Line::Description(Credentials { ufrag, pwd }))?;
     announce(&agent, bridge.clone());
     agent.gather_candidates()?;
-    let mut other = Other { lines: pipes::lines()?, relays: HashMap::new() };
+    let mut other = Other { lines: pipes::lines()?, candidates: HashMap::new() };
     let remote = other.description().await?;
     let start = Instant::now();
     let conn = tokio::select! {
@@ -68,14 +68,14 @@ async fn connect(args: &PeerArgs) -> anyhow::Result<Outcome> {
     let received = Received::collect(Arc::clone(&conn));
     packets::send(&*conn, args.packets()).await;
     pipes::print(&Line::Sent { packets: args.packets() })?;
-    let lost = time::timeout(AFTERWARDS, other.losses(&received, args.packets())).await;
+    let lost = time::timeout(AFTERWARDS, other.losses(&agent, &received, args.packets())).await;
     let lost =
         lost.map_err(|_| anyhow!("the other peer has not said how many packets it got"))??;
     let pair = agent.get_selected_candidate_pair().context("there is no selected pair")?;
     let transport = bridge.and_then(|bridge| bridge.transport());
     Ok(Outcome::Selected(Selected {
         local: endpoint(&*pair.local, transport)?,
-        remote: endpoint(&*pair.remote, other.transport(&*pair.remote))?,
+        remote: other.endpoint(&*pair.remote)?,
         connect_ms,
         sent: Some(args.packets()),
         lost: Some(lost),
@@ -151,8 +151,8 @@ async fn dial(
 /// The other peer, by its lines.
 struct Other {
     lines: mpsc::UnboundedReceiver<String>,
-    /// The transports of its relayed candidates, by their addresses.
-    relays: HashMap<(String, u16), Transport>,
+    /// Its candidates, by their addresses.
+    candidates: HashMap<SocketAddr, Endpoint>,
 }
 
 impl Other {
@@ -188,16 +188,19 @@ impl Other {
         relay: Option<Transport>,
     ) -> anyhow::Result<()> {
         let candidate = unmarshal_candidate(candidate)?;
-        if let Some(transport) = relay {
-            self.relays.insert((candidate.address(), candidate.port()), transport);
-        }
+        self.candidates.insert(candidate.addr(), endpoint(&candidate, relay)?);
         let candidate: Arc<dyn Candidate + Send + Sync> = Arc::new(candidate);
         Ok(agent.add_remote_candidate(&candidate)?)
     }
 
     /// Tells the other peer how many packets have arrived, and returns how many of `sent` have not
     /// arrived there.
-    async fn losses(&mut self, received: &Received, sent: u32) -> anyhow::Result<u32> {
+    async fn losses(
+        &mut self,
+        agent: &Agent,
+        received: &Received,
+        sent: u32,
+    ) -> anyhow::Result<u32> {
         let (mut has_answered, mut lost) = (false, None);
         loop {
             match (has_answered, lost) {
@@ -209,19 +212,22 @@ impl Other {
                         has_answered = true;
                     }
                     Line::Received { packets } => lost = Some(sent.saturating_sub(packets)),
-                    // It has come too late to matter.
-                    Line::Candidate { .. } | Line::Description(_) => {}
+                    Line::Candidate { candidate, relay } => self.add(agent, &candidate, relay)?,
+                    line @ Line::Description(_) => bail!("the other peer has sent {line:?} again"),
                 },
             }
         }
     }
 
-    fn transport(&self, candidate: &(dyn Candidate + Send + Sync)) -> Option<Transport> {
-        self.relays.get(&(candidate.address(), candidate.port())).copied()
+    /// Describes its candidate in the selected pair. A check may have come from there before the
+    /// candidate did, so that its type is unknown to the agent (RFC 8445 §7.3.1.3).
+    fn endpoint(&self, candidate: &(dyn Candidate + Send + Sync)) -> anyhow::Result<Endpoint> {
+        let announced = self.candidates.get(&candidate.addr()).cloned();
+        announced.map_or_else(|| endpoint(candidate, None), Ok)
     }
 }
 
-/// Describes a candidate of the selected pair.
+/// Describes a candidate.
 fn endpoint(
     candidate: &(dyn Candidate + Send + Sync),
     relay: Option<Transport>,
@@ -231,7 +237,7 @@ fn endpoint(
         IceType::ServerReflexive => CandidateType::Srflx,
         IceType::PeerReflexive => CandidateType::Prflx,
         IceType::Relay => CandidateType::Relay,
-        IceType::Unspecified => bail!("the selected candidate {candidate} has no type"),
+        IceType::Unspecified => bail!("the candidate {candidate} has no type"),
     };
     let address = Some(candidate.addr().to_string());
     Ok(Endpoint { kind, address, relay: relay.filter(|_| kind == CandidateType::Relay) })

@@ -13,8 +13,8 @@ fn cell(a: &str, b: &str, outcomes: [&str; 2]) -> Cell {
 }
 
 const DIRECT: &str =
-    r#"{"local":{"type":"host"},"remote":{"type":"srflx"},"connect_ms":120,"sent":100,"lost":1}"#;
-const OVER_TLS: &str = r#"{"local":{"type":"relay","relay":"tls"},"remote":{"type":"host"}}"#;
+    r#"{"local":{"type":"host"},"remote":{"type":"host"},"connect_ms":120,"sent":100,"lost":1}"#;
+const OVER_TLS: &str = r#"{"local":{"type":"relay","relay":"tls"},"remote":{"type":"relay"}}"#;
 const FAILED: &str = r#"{"failed":"no <pair>"}"#;
 
 #[test]
@@ -86,8 +86,8 @@ fn each_format_has_every_cell() {
     let show = |format: Format| format.show(&table, None).unwrap();
     assert_eq!(
         show(Format::Text),
-        "a          b          path           candidates    connected  lost\n\
-         none       none       direct         host – host   120 ms     2 of 200\n\
+        "a          b          path           candidates     connected  lost\n\
+         none       none       direct         host – host    120 ms     2 of 200\n\
          none       symmetric  failed         a: no <pair>\n\
          symmetric  symmetric  relayed (tls)  relay – relay\n"
     );
