@@ -56,6 +56,15 @@ impl Link {
         }
     }
 
+    /// Returns the link of another host in the same network.
+    pub(crate) fn member(&self, number: usize) -> Self {
+        let inner = match self.inner {
+            IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() + number as u32).into(),
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() + number as u128).into(),
+        };
+        Self { inner, ..*self }
+    }
+
     /// Returns the first address of the network.
     pub(crate) fn base(&self) -> IpAddr {
         match self.outer {
@@ -65,10 +74,10 @@ impl Link {
     }
 }
 
-/// The addresses of a side. They differ after each move.
+/// The addresses of a network. They differ after each move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// The number of the side, from 0, and up to [`MOST_SIDES`](crate::plan::MOST_SIDES).
+    /// The number of the network, from 0, and up to [`MOST`](crate::plan::MOST).
     number: u8,
     /// The number of moves, modulo 2.
     moved: u8,
@@ -84,7 +93,7 @@ impl Place {
         Self { moved: 1 - self.moved, ..self }
     }
 
-    /// Returns the octet that public IPv4 networks of the side begin with, and their last octet.
+    /// Returns the first address of the public IPv4 network on either side of a router.
     fn public(self, upper_half: bool) -> [u8; 4] {
         let last = 4 * (self.number + 1) + if upper_half { 128 } else { 0 };
         match self.moved {
@@ -136,12 +145,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::plan::MOST_SIDES;
+    use crate::plan::MOST;
 
     #[test]
     fn no_two_links_share_a_network() {
         let mut networks = BTreeSet::new();
-        for number in 0..MOST_SIDES {
+        for number in 0..MOST {
             let place = Place::new(number);
             for place in [place, place.moved()] {
                 for link in [

@@ -53,6 +53,8 @@ mod quality;
 #[cfg(target_os = "linux")]
 mod stages;
 #[cfg(target_os = "linux")]
+mod topology;
+#[cfg(target_os = "linux")]
 mod verify;
 
 #[cfg(not(target_os = "linux"))]

@@ -10,6 +10,7 @@ use crate::{
     kind::Kind,
     lab::Lab,
     plan::{Plan, ServerChoice},
+    topology,
 };
 
 /// The options of a new lab.
@@ -69,7 +70,7 @@ impl PlanOptions {
             ));
         }
         let mut plan = match &self.file {
-            Some(file) => return Err(LabError::new(format!("{}: not yet", file.display()))),
+            Some(file) => topology::read(file)?,
             None => Plan::new(),
         };
         for (name, kind) in [("a", self.a), ("b", self.b)] {

@@ -10,6 +10,7 @@ mod router;
 mod rules;
 mod server;
 mod side;
+mod site;
 mod tasks;
 mod wire;
 

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::TryStreamExt;
 use rtnetlink::{
-    Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_core::{Emitable, NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader},
     packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkFlags, LinkMessage, State},
     sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER},
@@ -84,6 +84,19 @@ impl Netlink {
         let link = link.set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build()))).build();
         let add = self.0.link().add(link).execute().await;
         done(add, format_args!("veth {} to {}", one.name, other.name))
+    }
+
+    /// Creates a bridge, whose ports are one network.
+    pub(super) async fn add_bridge(&self, name: &str) -> Result<(), LabError> {
+        let add = self.0.link().add(LinkBridge::new(name).build()).execute().await;
+        done(add, format_args!("bridge {name}"))
+    }
+
+    /// Makes an interface a port of a bridge, and brings it up.
+    pub(super) async fn add_port(&self, bridge: &str, name: &str) -> Result<(), LabError> {
+        let message = LinkUnspec::new_with_name(name).controller(Self::index(bridge)?).up().build();
+        let set = self.0.link().set(message).execute().await;
+        done(set, format_args!("port {name} of {bridge}"))
     }
 
     /// Returns the index of an interface.

@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    iter,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -10,6 +12,7 @@ use super::{
     nft,
     server::Server,
     side::Side,
+    site::Site,
 };
 use crate::{
     action::Action,
@@ -48,16 +51,25 @@ impl Network {
             }
             Ok(())
         })?;
+        let sites = build_sites(plan, &nft, &links, &internet)?;
         let sides = plan
             .sides
             .iter()
             .enumerate()
-            .map(|(number, side)| Side::build(side, number, &nft, &links, &internet))
+            .map(|(number, side)| Side::build(side, number, &links, &sites[side.network]))
             .collect::<Result<Vec<_>, _>>()?;
+        for site in &sites {
+            lock(site).start()?;
+        }
+        for site in &sites {
+            lock(site).wait_until_up()?;
+        }
+        sides.iter().try_for_each(Side::wait_until_up)?;
         for namespace in [&links, &internet] {
             namespace.configure(async |netlink| netlink.wait_for_carriers().await)?;
         }
-        let is_v6 = !plan.sides.is_empty() && plan.sides.iter().all(|side| side.kind.has_ipv6());
+        let is_v6 =
+            !plan.sides.is_empty() && plan.sides.iter().all(|side| plan.kind(side).has_ipv6());
         let server = match plan.server {
             ServerChoice::Callbox => Some(Server::start(&internet, &plan.executable, is_v6)?),
             ServerChoice::None | ServerChoice::Elsewhere { .. } => None,
@@ -86,8 +98,15 @@ impl Network {
         Ok(Self(Arc::new(Parts { sides, hosts, description, _server: server })))
     }
 
+    /// Returns the sides, with their addresses of this moment.
     pub(super) fn description(&self) -> Description {
-        self.0.description.clone()
+        let mut description = self.0.description.clone();
+        for (name, environment) in &mut description.environments {
+            if let Some(side) = self.0.sides.get(name) {
+                environment.extend(addresses(&lock(side)));
+            }
+        }
+        description
     }
 
     /// Returns the namespaces in which programs run.
@@ -99,22 +118,54 @@ impl Network {
     pub(super) fn host(
         &self,
         side: &str,
-    ) -> Result<(&Namespace, &BTreeMap<String, String>), LabError> {
-        let host = self.0.hosts.get(side).zip(self.0.description.environments.get(side));
-        host.ok_or_else(|| self.unknown(side))
+    ) -> Result<(&Namespace, BTreeMap<String, String>), LabError> {
+        let host = self.0.hosts.get(side).ok_or_else(|| self.unknown(side))?;
+        let environments = self.description().environments;
+        let environment = environments.get(side).cloned().unwrap_or_default();
+        Ok((host, environment))
     }
 
     /// Changes the network of a side, and returns a sentence on it.
     pub(super) fn act(&self, side: &str, action: Action) -> Result<String, LabError> {
         let side = self.0.sides.get(side).ok_or_else(|| self.unknown(side))?;
-        let mut side: MutexGuard<'_, Side> = side.lock().unwrap_or_else(PoisonError::into_inner);
-        side.act(action)
+        lock(side).act(action)
     }
 
     fn unknown(&self, side: &str) -> LabError {
         let names: Vec<_> = self.0.hosts.keys().map(String::as_str).collect();
         LabError::new(format!("there is no side `{side}`; there are {}", names.join(", ")))
     }
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Builds the networks of a plan, each after the one that it is in.
+fn build_sites(
+    plan: &Plan,
+    nft: &Path,
+    links: &Namespace,
+    internet: &Namespace,
+) -> Result<Vec<Arc<Mutex<Site>>>, LabError> {
+    let mut sites: Vec<Arc<Mutex<Site>>> = Vec::new();
+    for (number, network) in plan.networks.iter().enumerate() {
+        let outer = network.behind.map(|index| &sites[index]);
+        let port = outer.map(|outer| lock(outer).next_port());
+        let members = plan.members(number);
+        let site = Site::build(network, number, members, nft, links, internet, port.clone())?;
+        if let (Some(outer), Some(port)) = (outer, &port) {
+            lock(outer).connect(port)?;
+        }
+        sites.push(Arc::new(Mutex::new(site)));
+    }
+    Ok(sites)
+}
+
+/// Returns the part of the environment that changes when a side moves.
+fn addresses(side: &Side) -> impl Iterator<Item = (String, String)> {
+    let proxy = side.proxy().map(|proxy| ("NATLAB_PROXY".to_owned(), format!("http://{proxy}")));
+    iter::once(("NATLAB_ADDRESS".to_owned(), side.address().to_string())).chain(proxy)
 }
 
 /// Returns the environment of programs on a side.
@@ -132,11 +183,8 @@ fn environment(
         ("NATLAB_PEER".to_owned(), others.join(",")),
         ("NATLAB_NAME".to_owned(), name.to_owned()),
         ("NATLAB_KIND".to_owned(), side.kind().to_string()),
-        ("NATLAB_ADDRESS".to_owned(), side.address().to_string()),
     ]);
-    if let Some(proxy) = side.proxy() {
-        environment.insert("NATLAB_PROXY".to_owned(), format!("http://{proxy}"));
-    }
+    environment.extend(addresses(side));
     if let Some(server) = server {
         let of_server = server.environment(side.name(), side.kind().has_ipv6())?;
         environment.extend(of_server.into_iter().map(|(name, value)| (name.to_owned(), value)));

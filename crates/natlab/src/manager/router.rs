@@ -38,18 +38,25 @@ pub(super) struct Router {
 }
 
 impl Router {
-    /// Makes a router of a namespace with two interfaces.
+    /// Makes a router of a namespace.
     pub(super) fn new(
         namespace: Namespace,
         nft: PathBuf,
         filter: Filter,
         [outer, inner]: [Link; 2],
-    ) -> Result<Self, LabError> {
-        namespace.forward()?;
-        let router = Self { namespace, nft, filter, outer, inner, blocked: BTreeSet::new() };
-        router.address()?;
-        router.load_rules()?;
-        Ok(router)
+    ) -> Self {
+        Self { namespace, nft, filter, outer, inner, blocked: BTreeSet::new() }
+    }
+
+    pub(super) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Sets it up, once it has its two interfaces.
+    pub(super) fn start(&self) -> Result<(), LabError> {
+        self.namespace.forward()?;
+        self.address()?;
+        self.load_rules()
     }
 
     /// Sets the addresses and the route.
