@@ -48,6 +48,10 @@ mod long_messages;
 mod mobility;
 mod module_structure;
 mod nat_discovery;
+#[cfg(all(feature = "tools", target_os = "linux"))]
+mod natlab;
+#[cfg(all(feature = "tools", target_os = "linux"))]
+mod natlab_matrix;
 mod out_of_files;
 mod proxies;
 mod public_uris;
