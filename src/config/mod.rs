@@ -134,6 +134,7 @@ impl Config {
         let http_listen = options.addresses.http_address(dev, acceptor.certificate.is_some())?;
         if acceptor.certificate.is_some() {
             exposed.plain_http(http_listen);
+        more_warnings.extend(options.signaling.forced_relay());
         }
         exposed.files(&options)?;
         let warnings = exposed.warnings(options.run.strict)?;
@@ -274,3 +275,4 @@ fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::
         turn_uris: Vec::new(),
     }
 }
+        force_relay: set.force_relay,

@@ -32,6 +32,7 @@ mod coturn_tools;
 mod crash;
 mod every_address;
 mod examples;
+mod force_relay;
 mod fuzzing;
 mod icmp_errors;
 mod interop_coturn;
