@@ -32,6 +32,8 @@ mod coturn_tools;
 mod crash;
 mod every_address;
 mod examples;
+#[cfg(target_os = "linux")]
+mod exit_with_parent;
 mod force_relay;
 mod fuzzing;
 mod icmp_errors;
