@@ -70,6 +70,7 @@ mod stall;
 mod streams;
 mod support;
 mod tcp_allocations;
+mod testing;
 #[cfg(feature = "tools")]
 mod tls;
 mod tokens;
