@@ -3,6 +3,7 @@
 
 mod check_config;
 mod credentials;
+mod parent;
 mod serve;
 mod token;
 

@@ -105,6 +105,9 @@ pub struct Ready {
     /// --dev those of TLS are only listed here.
     pub turn: Vec<String>,
     realm: String,
+    /// True with `--force-relay`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    force_relay: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     dev: Option<ReadyDev>,
 }
@@ -174,6 +177,7 @@ impl Server {
         let uris = announced.uris().clone();
 
         let mut signaling = config.signaling;
+        let force_relay = signaling.force_relay;
         signaling.stun_uris.clone_from(&uris.stun);
         signaling.turn_uris = uris.advertised_turn();
         let mut seed = [0; 32];
@@ -240,6 +244,7 @@ impl Server {
             turn,
             stun: uris.stun,
             realm: config.realm,
+            force_relay,
             dev: config.dev.as_ref().map(ReadyDev::new),
         };
         Ok(Self { ready, http, acceptor, certificates, followers, relay, log, reports })

@@ -32,6 +32,9 @@ mod coturn_tools;
 mod crash;
 mod every_address;
 mod examples;
+#[cfg(target_os = "linux")]
+mod exit_with_parent;
+mod force_relay;
 mod fuzzing;
 mod icmp_errors;
 mod interop_coturn;
@@ -71,6 +74,7 @@ mod stall;
 mod streams;
 mod support;
 mod tcp_allocations;
+mod testing;
 #[cfg(feature = "tools")]
 mod tls;
 mod tokens;

@@ -197,6 +197,14 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// The `RTCIceTransportPolicy` that a client is to use: the server forces it, for tests.
+    pub enum IceTransportPolicy {
+        /// Relayed candidates alone.
+        Relay = "relay",
+    }
+}
+
+wire_enum! {
     /// The media of a call.
     pub enum CallType {
         /// Sound only.
