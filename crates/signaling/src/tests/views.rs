@@ -136,7 +136,7 @@ fn a_forced_policy_is_with_all_servers() {
     let alice = world.open("alice", "laptop");
     let bob = world.open("bob", "phone");
     let forced = |data: &Value| assert_eq!(data["iceTransportPolicy"], "relay", "{data}");
-    forced(&world.heard[&alice][0].1);
+    forced(&world.received[&alice][0].1);
     forced(&json!(world.hub.ice_servers(world.now, &identity("alice", u64::MAX))));
     forced(&world.ok(alice, "ice:refresh", json!({})));
     world.forget();
@@ -145,11 +145,11 @@ fn a_forced_policy_is_with_all_servers() {
         "call:initiate",
         json!({ "targetUserId": "bob", "callType": "audio" }),
     ));
-    forced(&world.heard(bob)[0].1);
+    forced(&world.received(bob)[0].1);
     world.ok(bob, "call:accept", json!({}));
     world.forget();
     world.pass(ms(30_000));
-    let (name, fresh) = &world.heard(alice)[0];
+    let (name, fresh) = &world.received(alice)[0];
     assert_eq!(name, "ice:servers");
     forced(fresh);
     let carol = world.open("carol", "laptop");
