@@ -2,9 +2,10 @@
 //!
 //! webrtc-rs reaches TURN servers over UDP alone. The bridge passes on its messages over the first
 //! transport that works, in the order of the URIs, framed as RFC 8656 §12.5 has it where the
-//! transport is a stream. A transport works if an Allocate request is answered; the next one is
-//! tried after [`PATIENCE`]. So an agent has one relayed candidate, over its best transport, as the
-//! preferences of browsers have it.
+//! transport is a stream. A transport works if an Allocate request is answered. The next one is
+//! tried when the one before fails, or has had no answer for some time; then the first answer
+//! decides. So an agent has one relayed candidate, over its best transport, as the preferences of
+//! browsers have it.
 
 mod link;
 mod uri;
@@ -17,14 +18,20 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::UdpSocket, time};
+use tokio::{net::UdpSocket, task::JoinSet, time};
 
 use self::link::Link;
 pub(crate) use self::{uri::TurnUri, way::Way};
 use crate::outcome::Transport;
 
-/// The time in which the server has to answer over a transport before the next one is tried.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The time in which the server has to answer over a transport before the next one is tried, too.
+/// The one for UDP is less than the time before an agent nominates a relayed candidate; a stream
+/// fails by itself, unless somebody drops its packets.
+const PATIENCE_UDP: Duration = Duration::from_millis(1500);
+const PATIENCE_STREAM: Duration = Duration::from_secs(5);
+
+/// The time between repetitions of the first request over UDP (RFC 8489 §6.2.1).
+const REPETITION: Duration = Duration::from_millis(500);
 
 /// The longest datagram that a client sends.
 const LONGEST: usize = 65_536;
@@ -77,10 +84,16 @@ struct Served {
 impl Served {
     async fn serve(&mut self) -> io::Result<()> {
         let first = self.receive().await?;
-        let Some((mut link, answer)) = self.choose(&first).await? else {
+        let chosen = tokio::select! {
+            chosen = choose(&self.servers, &self.way, &first) => chosen,
+            // The client repeats its request, as the attempts do.
+            error = ignore_requests(&self.socket) => return Err(error),
+        };
+        let Some(Chosen { mut link, answer, transport }) = chosen else {
             // The client gives up by itself.
             return Ok(());
         };
+        let _ = self.transport.set(transport);
         self.answer(&answer).await?;
         loop {
             tokio::select! {
@@ -93,31 +106,6 @@ impl Served {
         }
     }
 
-    /// Finds the first transport that works, and returns it with the first answer.
-    async fn choose(&self, first: &[u8]) -> io::Result<Option<(Link, Vec<u8>)>> {
-        for server in &self.servers {
-            let attempt = async {
-                let mut link = Link::open(server, &self.way).await?;
-                link.send(first.to_vec());
-                loop {
-                    tokio::select! {
-                        // Of datagrams the client's retransmissions are needed, too.
-                        message = self.receive_of_client() => link.send(message?),
-                        answer = link.receive() => {
-                            let closed = || io::Error::from(io::ErrorKind::UnexpectedEof);
-                            return Ok::<_, io::Error>((link, answer.ok_or_else(closed)?));
-                        }
-                    }
-                }
-            };
-            if let Ok(Ok(chosen)) = time::timeout(PATIENCE, attempt).await {
-                let _ = self.transport.set(server.transport());
-                return Ok(Some(chosen));
-            }
-        }
-        Ok(None)
-    }
-
     /// Returns the next message that is for the server.
     async fn receive(&mut self) -> io::Result<Vec<u8>> {
         let (message, client) = receive(&self.socket).await?;
@@ -125,15 +113,64 @@ impl Served {
         Ok(message)
     }
 
-    async fn receive_of_client(&self) -> io::Result<Vec<u8>> {
-        receive(&self.socket).await.map(|(message, _)| message)
-    }
-
     async fn answer(&self, message: &[u8]) -> io::Result<()> {
         if let Some(client) = self.client {
             self.socket.send_to(message, client).await?;
         }
         Ok(())
+    }
+}
+
+/// A transport that works, with the first answer over it.
+struct Chosen {
+    link: Link,
+    answer: Vec<u8>,
+    transport: Transport,
+}
+
+/// Finds the first transport that works.
+async fn choose(servers: &[TurnUri], way: &Way, first: &[u8]) -> Option<Chosen> {
+    let mut attempts = JoinSet::new();
+    for server in servers {
+        attempts.spawn(attempt(*server, way.clone(), first.to_vec()));
+        let patience = match server.transport() {
+            Transport::Udp => PATIENCE_UDP,
+            Transport::Tcp | Transport::Tls => PATIENCE_STREAM,
+        };
+        if let Ok(Some(Ok(Ok(chosen)))) = time::timeout(patience, attempts.join_next()).await {
+            return Some(chosen);
+        }
+    }
+    while let Some(ended) = attempts.join_next().await {
+        if let Ok(Ok(chosen)) = ended {
+            return Some(chosen);
+        }
+    }
+    None
+}
+
+/// Waits until the server answers a request.
+async fn attempt(server: TurnUri, way: Way, request: Vec<u8>) -> io::Result<Chosen> {
+    let mut link = Link::open(&server, &way).await?;
+    let mut clock = time::interval(REPETITION);
+    loop {
+        tokio::select! {
+            // A stream drops repetitions.
+            _ = clock.tick() => link.send(request.clone()),
+            answer = link.receive() => {
+                let answer = answer.ok_or(io::ErrorKind::UnexpectedEof)?;
+                return Ok(Chosen { link, answer, transport: server.transport() });
+            }
+        }
+    }
+}
+
+/// Takes requests until the socket fails, and returns the error.
+async fn ignore_requests(socket: &UdpSocket) -> io::Error {
+    loop {
+        if let Err(error) = receive(socket).await {
+            return error;
+        }
     }
 }
 
