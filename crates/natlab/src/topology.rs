@@ -302,7 +302,11 @@ kind = "none"
     #[test]
     fn an_error_names_the_line() {
         for (part, by, expected) in [
-            ("hairpin\"", "hairpin\"\nbehind = \"office\"", "15: a loop: `building` is behind"),
+            (
+                "hairpin\"",
+                "hairpin\"\nbehind = \"office\"",
+                "11: a loop: `building` is behind `office` is behind `building`",
+            ),
             ("link = \"dsl\"", "link = \"dls\"", "18: unknown link `dls`; there are dsl"),
             ("behind = \"office\"", "behind = \"ofice\"", "17: unknown network `ofice`"),
             ("\"port-restricted\"", "\"port-restrict\"", "24: unknown kind `port-restrict`"),

@@ -30,6 +30,16 @@ fn a_side_that_does_not_exist_is_named_with_those_that_do() {
     assert!(text.contains("there is no side `c`; there are a, internet"), "{text}");
 }
 
+#[test]
+fn an_error_in_a_file_names_the_line() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let text = "[sides.a]\nkind = \"none\"\nlink = \"dsl\"\n";
+    std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+    let path = file.path().to_str().unwrap();
+    let text = error(&mut natlab(&["run", "--file", path, "--", "true"]));
+    assert!(text.contains(&format!("{path}, line 3: unknown link `dsl`; there is none")), "{text}");
+}
+
 /// Runs natlab as root of a user namespace, after `prepare` has changed the system for it.
 fn on_changed_system(prepare: &str) -> String {
     let script =
