@@ -6,6 +6,11 @@
 //! tried when the one before fails, or has had no answer for some time; then the first answer
 //! decides. So an agent has one relayed candidate, over its best transport, as the preferences of
 //! browsers have it.
+//!
+//! The agent begins with checks from its relayed candidate as soon as it has the address. The bridge
+//! holds them back until the other peer knows the candidate ([`Bridge::open`]): it would take them
+//! for checks from a peer-reflexive candidate otherwise, which it prefers to a relayed one, and
+//! nominate that before direct pairs have been checked.
 
 mod link;
 mod uri;
@@ -18,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::UdpSocket, task::JoinSet, time};
+use tokio::{net::UdpSocket, sync::watch, task::JoinSet, time};
 
 use self::link::Link;
 pub(crate) use self::{uri::TurnUri, way::Way};
@@ -38,6 +43,7 @@ const LONGEST: usize = 65_536;
 
 /// The types of messages that the bridge looks at (RFC 8489 §5).
 const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+const ALLOCATE_REQUEST: [u8; 2] = [0x00, 0x03];
 const BINDING_ERROR: [u8; 2] = [0x01, 0x11];
 
 /// An ERROR-CODE attribute of 400 without a reason (RFC 8489 §14.8).
@@ -48,6 +54,7 @@ const BAD_REQUEST: [u8; 8] = [0x00, 0x09, 0, 4, 0, 0, 4, 0];
 pub(crate) struct Bridge {
     address: SocketAddr,
     transport: Arc<OnceLock<Transport>>,
+    opened: watch::Sender<bool>,
 }
 
 impl Bridge {
@@ -56,15 +63,21 @@ impl Bridge {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = socket.local_addr()?;
         let transport = Arc::new(OnceLock::new());
-        let mut served =
-            Served { socket, servers, way, client: None, transport: Arc::clone(&transport) };
+        let (opened, is_open) = watch::channel(false);
+        let known = Arc::clone(&transport);
+        let mut served = Served { socket, servers, way, is_open, client: None, transport: known };
         tokio::spawn(async move { served.serve().await });
-        Ok(Self { address, transport })
+        Ok(Self { address, transport, opened })
     }
 
     /// Returns the address of the server that the client sees.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Lets data and permissions through.
+    pub(crate) fn open(&self) {
+        self.opened.send_replace(true);
     }
 
     /// Returns the transport to the real server, once the server has answered.
@@ -77,6 +90,7 @@ struct Served {
     socket: UdpSocket,
     servers: Vec<TurnUri>,
     way: Way,
+    is_open: watch::Receiver<bool>,
     client: Option<SocketAddr>,
     transport: Arc<OnceLock<Transport>>,
 }
@@ -95,9 +109,20 @@ impl Served {
         };
         let _ = self.transport.set(transport);
         self.answer(&answer).await?;
+        let mut held = Vec::new();
+        let mut is_open = self.is_open.clone();
         loop {
+            let is_closed = !*is_open.borrow();
             tokio::select! {
-                message = self.receive() => link.send(message?),
+                message = self.receive() => match message? {
+                    message if is_closed && !message.starts_with(&ALLOCATE_REQUEST) => {
+                        held.push(message);
+                    }
+                    message => link.send(message),
+                },
+                Ok(()) = is_open.changed(), if is_closed => {
+                    held.drain(..).for_each(|message| link.send(message));
+                }
                 message = link.receive() => match message {
                     Some(message) => self.answer(&message).await?,
                     None => return Ok(()),
@@ -234,11 +259,16 @@ mod tests {
         let length = client.recv(&mut bytes).await.unwrap();
         assert_eq!(bytes[..length], success);
         assert_eq!(bridge.transport(), Some(Transport::Tcp));
-        // A second request takes the same way.
+        // A CreatePermission request waits, and an Allocate request does not.
+        let permission = [&[0, 8][..], &request()[2..8], &[7; 12]].concat();
+        client.send(&permission).await.unwrap();
         let second = [&request()[..8], &[6; 12]].concat();
         client.send(&second).await.unwrap();
         stream.read_exact(&mut bytes).await.unwrap();
         assert_eq!(bytes, second);
+        bridge.open();
+        stream.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(bytes, permission);
     }
 
     #[tokio::test]
