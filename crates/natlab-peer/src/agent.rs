@@ -57,7 +57,7 @@ async fn connect(args: &PeerArgs) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     let conn = tokio::select! {
         conn = dial(&agent, args.is_controlling(), remote) => conn?,
-        result = other.take_candidates(&agent) => match result? {},
+        result = other.take_candidates(&agent, bridge.as_deref()) => match result? {},
         () = time::sleep(args.timeout()) => {
             let seconds = args.timeout().as_secs();
             let reason = format!("no pair of candidates has worked within {seconds} s");
@@ -172,9 +172,14 @@ impl Other {
 
     /// Passes on candidates to the agent for as long as it is polled. It is polled no more once
     /// there is a connection, and the rest of the lines waits.
-    async fn take_candidates(&mut self, agent: &Agent) -> anyhow::Result<Infallible> {
+    async fn take_candidates(
+        &mut self,
+        agent: &Agent,
+        bridge: Option<&Bridge>,
+    ) -> anyhow::Result<Infallible> {
         loop {
             match self.next().await? {
+                Line::Known => bridge.into_iter().for_each(Bridge::open),
                 Line::Candidate { candidate, relay } => self.add(agent, &candidate, relay)?,
                 line => bail!("the other peer has sent {line:?} before it was connected"),
             }
@@ -190,7 +195,11 @@ impl Other {
         let candidate = unmarshal_candidate(candidate)?;
         self.candidates.insert(candidate.addr(), endpoint(&candidate, relay)?);
         let candidate: Arc<dyn Candidate + Send + Sync> = Arc::new(candidate);
-        Ok(agent.add_remote_candidate(&candidate)?)
+        agent.add_remote_candidate(&candidate)?;
+        match relay {
+            Some(_) => pipes::print(&Line::Known),
+            None => Ok(()),
+        }
     }
 
     /// Tells the other peer how many packets have arrived, and returns how many of `sent` have not
@@ -213,6 +222,8 @@ impl Other {
                     }
                     Line::Received { packets } => lost = Some(sent.saturating_sub(packets)),
                     Line::Candidate { candidate, relay } => self.add(agent, &candidate, relay)?,
+                    // The relay is not needed any more.
+                    Line::Known => {}
                     line @ Line::Description(_) => bail!("the other peer has sent {line:?} again"),
                 },
             }

@@ -27,6 +27,8 @@ pub enum Line {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         relay: Option<Transport>,
     },
+    /// A relayed candidate is known: checks from it may come.
+    Known,
     /// All packets are sent.
     Sent {
         /// Their number.

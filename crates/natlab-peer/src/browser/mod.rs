@@ -22,6 +22,9 @@ const PRINT: &str = "print";
 /// The time for the start of the browser, and for the packets and the lines about them.
 const ALLOWANCE: Duration = Duration::from_secs(40);
 
+/// The time for the outcome after the end of the other peer.
+const LATEST: Duration = Duration::from_secs(5);
+
 /// The settings of the page.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -63,11 +66,25 @@ async fn connect(args: &PeerArgs, browser: &Path) -> anyhow::Result<Outcome> {
                     return Ok(outcome);
                 }
             }
-            line = lines.recv() => {
-                let line = line.context("the other peer has ended")?;
-                let line = serde_json::to_string(&line)?;
-                evaluate(&mut devtools, &format!("take({line})")).await?;
-            }
+            line = lines.recv() => match line {
+                Some(line) => {
+                    let line = serde_json::to_string(&line)?;
+                    evaluate(&mut devtools, &format!("take({line})")).await?;
+                }
+                // Its last line may have been all that the page has waited for.
+                None => return time::timeout(LATEST, last(&mut devtools))
+                    .await
+                    .unwrap_or_else(|_| bail!("the other peer has ended")),
+            },
+        }
+    }
+}
+
+/// Waits for the outcome.
+async fn last(devtools: &mut DevTools) -> anyhow::Result<Outcome> {
+    loop {
+        if let Some(outcome) = take(&devtools.event().await?)? {
+            return Ok(outcome);
         }
     }
 }

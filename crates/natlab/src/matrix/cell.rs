@@ -170,31 +170,38 @@ fn converse([mut a, mut b]: [Process; 2], deadline: Instant) -> Result<[Outcome;
         };
         thread::Builder::new().spawn(watch).tried("no thread can be started")?;
     }
+    // Nothing tells a program that is not done yet that the other one has ended well.
+    let mut open = Vec::new();
     let mut found = [None, None];
     while found.iter().any(Option::is_none) {
         let left = deadline.saturating_duration_since(Instant::now());
-        let Ok((side, outcome)) = outcomes.recv_timeout(left) else {
+        let Ok((side, (outcome, to))) = outcomes.recv_timeout(left) else {
             break;
         };
+        if matches!(outcome, Outcome::Selected(_)) {
+            open.push(to);
+        }
         found[side] = Some(outcome);
     }
     let late = || Outcome::Failed { failed: "it has not ended in time".to_owned() };
     Ok(found.map(|outcome| outcome.unwrap_or_else(late)))
 }
 
-/// Returns the outcome of a program. Without one, it is the last line on stderr.
-fn watch(from: PipeReader, to: PipeWriter, errors: PipeReader) -> Outcome {
+/// Returns the outcome of a program, and the input of the other one. Without an outcome, the reason
+/// is the last line on stderr.
+fn watch(from: PipeReader, mut to: PipeWriter, errors: PipeReader) -> (Outcome, PipeWriter) {
     // Apart, since a child that the program has left may have stderr open.
     let errors = thread::spawn(|| last_line(errors));
-    carry(from, to).unwrap_or_else(|| {
+    let outcome = carry(from, &mut to).unwrap_or_else(|| {
         let error = errors.join().ok().flatten();
         let unknown = || "it has ended and has not printed a selected pair".to_owned();
         Outcome::Failed { failed: error.unwrap_or_else(unknown) }
-    })
+    });
+    (outcome, to)
 }
 
 /// Carries lines until one is an outcome, and returns that.
-fn carry(from: PipeReader, mut to: PipeWriter) -> Option<Outcome> {
+fn carry(from: PipeReader, to: &mut PipeWriter) -> Option<Outcome> {
     for line in BufReader::new(from).lines().map_while(Result::ok) {
         if let Ok(outcome) = serde_json::from_str(&line) {
             return Some(outcome);
