@@ -42,7 +42,7 @@ use self::{builder::Setup, host::Host};
 pub use callbox_base::auth::TurnCredentials;
 pub use callbox_signaling::jwt::{Grants, Wanted};
 
-use crate::server::Ready;
+use crate::{acceptor::CertificateSource, server::Ready};
 
 /// A running server. It stops when it is dropped.
 pub struct Server {
@@ -51,6 +51,7 @@ pub struct Server {
     minter: Option<TokenMinter>,
     turn_secrets: TurnSecrets,
     credential_ttl: Duration,
+    is_self_signed: bool,
     api_key: String,
 }
 
@@ -70,13 +71,13 @@ impl Server {
 
     async fn run(setup: Setup) -> Result<Self, StartError> {
         let Setup { config, api_key } = setup;
-        let (minter, turn_secrets, credential_ttl) = (
-            config.http.minter.clone(),
-            config.signaling.turn_secrets.clone(),
-            config.signaling.credential_ttl,
-        );
+        let minter = config.http.minter.clone();
+        let turn_secrets = config.signaling.turn_secrets.clone();
+        let credential_ttl = config.signaling.credential_ttl;
+        let is_self_signed =
+            matches!(config.acceptor.certificate, Some(CertificateSource::SelfSigned));
         let (host, ready) = Host::start(config).await?;
-        Ok(Self { host, ready, minter, turn_secrets, credential_ttl, api_key })
+        Ok(Self { host, ready, minter, turn_secrets, credential_ttl, is_self_signed, api_key })
     }
 
     /// Returns the base URL of HTTP, such as `http://127.0.0.1:40001`: of the REST API, the demo
@@ -105,7 +106,8 @@ impl Server {
         &self.ready.stun
     }
 
-    /// Returns the `turn:` and `turns:` URIs: UDP first, then TCP, then TLS.
+    /// Returns the `turn:` and `turns:` URIs: UDP first, then TCP, then TLS. Unless an option sets a
+    /// certificate, that of TLS is self-signed, and clients are told the other URIs alone.
     pub fn turn_uris(&self) -> &[String] {
         &self.ready.turn
     }
@@ -134,13 +136,15 @@ impl Server {
     }
 
     /// Returns TURN credentials of a user that are not for one call: `username`, `password`, the
-    /// seconds in which they open allocations, and the URIs of the relay.
+    /// seconds in which they open allocations, and the URIs of the relay that clients are told.
     ///
     /// # Errors
     /// [`TokenError`] if that is not a user id.
     pub fn credentials(&self, user: &str) -> Result<TurnCredentials, TokenError> {
         let (user, ttl) = (user_id(user)?, self.credential_ttl);
-        let minted = self.turn_secrets.mint(Now::read(), ttl, &user, None, self.turn_uris());
+        let is_told = |uri: &&String| !(self.is_self_signed && uri.starts_with("turns:"));
+        let uris: Vec<_> = self.turn_uris().iter().filter(is_told).cloned().collect();
+        let minted = self.turn_secrets.mint(Now::read(), ttl, &user, None, &uris);
         minted.ok_or(TokenError::NoSecret)
     }
 

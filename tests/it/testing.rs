@@ -143,7 +143,9 @@ async fn options_are_those_of_the_binary() {
     let token = server.token("alice").unwrap();
     let alice = websocket::Client::sign_in_to(server.websocket_url(), &token).await;
     assert_eq!(alice.welcome["iceTransportPolicy"], "relay");
-    assert_eq!(alice.welcome["turnCredentials"]["ttl"], 90);
+    let told = &alice.welcome["turnCredentials"];
+    assert_eq!(told["ttl"], 90);
+    assert_eq!(told["uris"], json!(server.credentials("alice").unwrap().uris));
     server.stop().await;
 }
 
