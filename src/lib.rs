@@ -12,6 +12,7 @@
 //! | [`config`], [`server`] | flags, environment and file; start, wiring and stop |
 //! | [`documents`] | the documents of the API, generated from its types |
 //! | [`commands`] | the commands of the binary |
+//! | [`testing`] | a server inside the process of a test |
 //!
 //! `docs/architecture.md` has the drawing.
 #![forbid(unsafe_code)]
@@ -27,3 +28,4 @@ pub mod reports;
 pub mod server;
 pub mod state_dir;
 pub mod state_log;
+pub mod testing;

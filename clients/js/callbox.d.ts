@@ -38,7 +38,7 @@ export interface ConnectOptions {
   deviceId?: string;
   /**
    * Used for each RTCPeerConnection, such as `{ iceTransportPolicy: 'relay' }`. Its `iceServers`
-   * replace the server's.
+   * replace the server's. A server with `--force-relay` replaces its `iceTransportPolicy`.
    */
   rtcConfig?: RTCConfiguration;
 }

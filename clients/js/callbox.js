@@ -619,6 +619,12 @@ const ufragIn = (description) => /^a=ice-ufrag:(\S+)/m.exec(description?.sdp)?.[
 /** The certificate fingerprints that a description lists, as one comparable string. */
 const certificates = (sdp) => [...new Set(sdp.match(/^a=fingerprint:.*/gm))].sort().join();
 
+/** The part of a server's message that configures a peer connection. */
+const iceConfig = ({ iceServers = [], iceTransportPolicy }) => ({ iceServers, iceTransportPolicy });
+
+/** The policy that the server forces (`--force-relay`), as a part of a configuration. */
+const forcedPolicy = ({ iceTransportPolicy }) => (iceTransportPolicy ? { iceTransportPolicy } : {});
+
 /**
  * One RTCPeerConnection at a time: W3C "perfect negotiation", trickle ICE, and an ICE restart when
  * the path breaks. Where a browser cannot continue over a failed connection, both sides open a
@@ -694,12 +700,13 @@ class Peer extends Emitter {
   /** Set if the application passed its own ICE servers. */
   #hasOwnServers;
 
-  constructor(iceServers, config, polite, signaling) {
+  /** `ice` is what `iceConfig` returns; its policy wins over the application's `config`. */
+  constructor(ice, config, polite, signaling) {
     super();
     this.#polite = polite;
     this.#signaling = signaling;
     this.#hasOwnServers = Boolean(config.iceServers);
-    this.#config = { iceServers, ...config };
+    this.#config = { iceServers: ice.iceServers, ...config, ...forcedPolicy(ice) };
     this.#openConnection();
     this.#startLossTimer();
   }
@@ -808,11 +815,12 @@ class Peer extends Emitter {
 
   // -- ICE path and restarts --
 
-  /** Sets the ICE servers used for gathering from now on. */
-  setServers(iceServers) {
-    if (this.#hasOwnServers) return;
-    this.#config.iceServers = iceServers;
-    this.#pc.setConfiguration?.({ ...this.#pc.getConfiguration(), iceServers });
+  /** Sets the ICE servers and the forced policy used for gathering from now on. */
+  setServers(ice) {
+    const changed = { ...(!this.#hasOwnServers && { iceServers: ice.iceServers }), ...forcedPolicy(ice) };
+    if (!Object.keys(changed).length) return;
+    Object.assign(this.#config, changed);
+    this.#pc.setConfiguration?.({ ...this.#pc.getConfiguration(), ...changed });
   }
 
   /**
@@ -821,9 +829,9 @@ class Peer extends Emitter {
    */
   refresh() {
     // A refresh that is already under way serves all callers.
-    this.#refreshing ??= this.#signaling.freshServers().then((iceServers) => {
+    this.#refreshing ??= this.#signaling.freshServers().then((ice) => {
       this.#refreshing = null;
-      if (iceServers && this.#pc.signalingState !== 'closed') this.setServers(iceServers);
+      if (ice && this.#pc.signalingState !== 'closed') this.setServers(ice);
     });
     return this.#refreshing;
   }
@@ -1375,7 +1383,7 @@ class Call extends Sender {
 
   #box;
   #options;
-  #iceServers;
+  #ice;
   #peer = null;
   /** The other side's device, once known. */
   #peerDevice = '';
@@ -1391,11 +1399,11 @@ class Call extends Sender {
   #relayed = false;
   #statsTimer = 0;
 
-  constructor(box, { direction, peer, peerName = peer, type, options = {}, id = null, metadata, transferFrom, iceServers = [] }) {
+  constructor(box, { direction, peer, peerName = peer, type, options = {}, id = null, metadata, transferFrom, ice = iceConfig({}) }) {
     super();
     this.#box = box;
     this.#options = options;
-    this.#iceServers = iceServers;
+    this.#ice = ice;
     this.#isCallee = direction === 'incoming';
     Object.assign(this, { id, direction, peer, peerName, type, metadata, transferFrom });
     this.state = this.#isCallee ? 'ringing' : 'initiating';
@@ -1430,7 +1438,7 @@ class Call extends Sender {
         this.#box.forget(this);
         return void this.#send('call:end');
       }
-      this.#iceServers = answer.iceServers ?? [];
+      this.#ice = iceConfig(answer);
       if (answer.glare) {
         // Glare: the other side called at the same moment, and this side is the callee of the one
         // call.
@@ -1562,7 +1570,7 @@ class Call extends Sender {
       case 'call:ended': return this.#finish(data);
       case 'call:reconnecting': return this.#setPeerConnected(false);
       case 'call:reconnected': return this.#setPeerConnected(true);
-      case 'ice:servers': return this.setServers(data.iceServers);
+      case 'ice:servers': return this.setServers(iceConfig(data));
       case 'call:message': return void this.emit('message', data.data);
       case 'call:upgrade': return this.#onUpgradeRequest(data.callType);
       case 'call:upgraded': return this.#onUpgraded(data);
@@ -1593,10 +1601,10 @@ class Call extends Sender {
     }
   }
 
-  setServers(iceServers) {
-    if (!iceServers || this.over) return;
-    this.#iceServers = iceServers;
-    this.#peer?.setServers(iceServers);
+  setServers(ice) {
+    if (this.over) return;
+    this.#ice = ice;
+    this.#peer?.setServers(ice);
   }
 
   /** Ends the call because the connection is closed, or because another call replaces this one. */
@@ -1662,9 +1670,10 @@ class Call extends Sender {
   }
 
   async #freshServers() {
-    const { iceServers } = await this.#request('ice:refresh');
-    if (iceServers) this.#iceServers = iceServers;
-    return iceServers;
+    const answer = await this.#request('ice:refresh');
+    if (!answer.iceServers) return null;
+    this.#ice = iceConfig(answer);
+    return this.#ice;
   }
 
   /**
@@ -1696,7 +1705,7 @@ class Call extends Sender {
 
   #connect() {
     const config = { ...this.#box.rtcConfig, ...this.#options.rtcConfig };
-    const peer = new Peer(this.#iceServers, config, this.#isCallee, {
+    const peer = new Peer(this.#ice, config, this.#isCallee, {
       send: (event, data) => this.#send(event, data),
       freshServers: () => this.#freshServers(),
       isAway: () => this.#box.state !== 'connected',
@@ -1919,7 +1928,7 @@ class Room extends Sender {
 
   #box;
   #options;
-  #iceServers = [];
+  #ice = iceConfig({});
   #members = new Map();
   /** Set once `room:join` was sent. */
   #joinSent = false;
@@ -1983,7 +1992,7 @@ class Room extends Sender {
       case 'room:joined': return this.#addMember(data.participant, false);
       case 'room:left': return this.#removeMember(member, data.reason);
       case 'room:sync': return this.#sync(data);
-      case 'ice:servers': return this.setServers(data.iceServers);
+      case 'ice:servers': return this.setServers(iceConfig(data));
       case 'call:ended': return this.#onEnded(data);
       case 'call:message': return void this.emit('message', data.data, member);
       default: member?.handle(event, data);
@@ -2006,9 +2015,9 @@ class Room extends Sender {
     }
   }
 
-  setServers(iceServers) {
-    this.#iceServers = iceServers;
-    for (const peer of this.peers) peer.setServers(iceServers);
+  setServers(ice) {
+    this.#ice = ice;
+    for (const peer of this.peers) peer.setServers(ice);
   }
 
   abandon(reason, error) {
@@ -2032,7 +2041,7 @@ class Room extends Sender {
       room = await join();
     }
     if (this.over) return;
-    if (room.participantId === this.participantId) this.setServers(room.iceServers);
+    if (room.participantId === this.participantId) this.setServers(iceConfig(room));
     else this.#onJoined(room);
     const early = this.#earlyEvents;
     this.#earlyEvents = null;
@@ -2040,11 +2049,12 @@ class Room extends Sender {
     for (const [event, data] of early) if (event !== 'call:ended') this.handle(event, data);
   }
 
-  #onJoined({ callId, callType, participantId, participants, iceServers }) {
+  #onJoined(room) {
+    const { callId, callType, participantId, participants } = room;
     // These belong to the room on a previous server.
     for (const member of this.members) this.#removeMember(member, 'connection_lost');
     Object.assign(this, { callId, type: callType, participantId });
-    this.#iceServers = iceServers;
+    this.#ice = iceConfig(room);
     this.#hasMedia = false;
     for (const participant of participants) this.#addMember(participant, true);
     if (!this.over && !this.sendsDefaultMedia) this.mediaChanged();
@@ -2057,7 +2067,7 @@ class Room extends Sender {
     // Already known: announced twice, in an event and in the answer to the join.
     if (this.over || this.#members.has(to)) return;
     const config = { ...this.#box.rtcConfig, ...this.#options.rtcConfig };
-    const peer = new Peer(this.#iceServers, config, weAreLater, {
+    const peer = new Peer(this.#ice, config, weAreLater, {
       send: (event, data) => this.#request(event, { to, ...data }),
       freshServers: () => this.#freshServers(),
       isAway: () => this.#box.state !== 'connected',
@@ -2134,9 +2144,9 @@ class Room extends Sender {
 
   /** Gets fresh relay credentials; one request serves all peers that restart. */
   #freshServers() {
-    this.#freshRequest ??= this.#request('ice:refresh').then(({ iceServers }) => {
+    this.#freshRequest ??= this.#request('ice:refresh').then((answer) => {
       this.#freshRequest = null;
-      return iceServers;
+      return answer.iceServers ? iceConfig(answer) : null;
     });
     return this.#freshRequest;
   }
@@ -2345,10 +2355,12 @@ class Box extends Emitter {
     for (const party of this.#parties) party.welcomed(resumed);
   }
 
-  #onIncoming({ callId, callerId, callerName, callType, metadata, transferFrom, iceServers }) {
+  #onIncoming(incoming) {
+    const { callId, callerId, callerName, callType, metadata, transferFrom } = incoming;
+    const ice = iceConfig(incoming);
     // A new session announces the call again.
-    if (this.#calls.has(callId)) return this.#calls.get(callId).setServers(iceServers);
-    const call = new Call(this, { direction: 'incoming', id: callId, peer: callerId, peerName: callerName, type: callType, metadata, transferFrom, iceServers });
+    if (this.#calls.has(callId)) return this.#calls.get(callId).setServers(ice);
+    const call = new Call(this, { direction: 'incoming', id: callId, peer: callerId, peerName: callerName, type: callType, metadata, transferFrom, ice });
     this.#calls.set(callId, call);
     // On glare the server merges the two calls, so this one is not announced.
     if (![...this.#starting].some(({ peer }) => peer === callerId)) this.#announce(call);

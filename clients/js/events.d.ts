@@ -209,6 +209,8 @@ export interface CallIncomingEvent {
   expiresAt: Timestamp;
   /** For `new RTCPeerConnection({ iceServers })`. */
   iceServers: Array<IceServer>;
+  /** `relay` with `--force-relay`: for `new RTCPeerConnection({ iceTransportPolicy })`. */
+  iceTransportPolicy?: IceTransportPolicy;
   /** For this call only; null without a relay, or with a token that does not allow it. */
   turnCredentials: TurnCredentials | null;
 }
@@ -227,6 +229,8 @@ export interface CallInitiateAnswer {
   expiresAt?: Timestamp;
   /** For `new RTCPeerConnection({ iceServers })`. */
   iceServers: Array<IceServer>;
+  /** `relay` with `--force-relay`: for `new RTCPeerConnection({ iceTransportPolicy })`. */
+  iceTransportPolicy?: IceTransportPolicy;
   /** For this call only; null without a relay, or with a token that does not allow it. */
   turnCredentials: TurnCredentials | null;
 }
@@ -634,6 +638,8 @@ export interface IceRefreshAnswer {
   roomId?: RoomId;
   /** For `RTCPeerConnection.setConfiguration`. */
   iceServers: Array<IceServer>;
+  /** `relay` with `--force-relay`: for `new RTCPeerConnection({ iceTransportPolicy })`. */
+  iceTransportPolicy?: IceTransportPolicy;
   /** Null without a relay, or with a token that does not allow it. */
   turnCredentials: TurnCredentials | null;
   /** The time until which the credentials open allocations. */
@@ -658,11 +664,20 @@ export interface IceServersEvent {
   roomId?: RoomId;
   /** For `RTCPeerConnection.setConfiguration`. */
   iceServers: Array<IceServer>;
+  /** `relay` with `--force-relay`: for `new RTCPeerConnection({ iceTransportPolicy })`. */
+  iceTransportPolicy?: IceTransportPolicy;
   /** For this call only; null with a token that does not allow it. */
   turnCredentials: TurnCredentials | null;
   /** The time until which the credentials open allocations. */
   expiresAt: Timestamp;
 }
+
+/**
+ * The `RTCIceTransportPolicy` that a client is to use: the server forces it, for tests.
+ *
+ * - `relay`: Relayed candidates alone.
+ */
+export type IceTransportPolicy = 'relay';
 
 /** The media that a side sends now, as it said with `media:update`. */
 export interface Media {
@@ -925,6 +940,8 @@ export interface RoomView {
   participants: Array<RoomParticipant>;
   /** For each `new RTCPeerConnection({ iceServers })`. */
   iceServers: Array<IceServer>;
+  /** `relay` with `--force-relay`: for `new RTCPeerConnection({ iceTransportPolicy })`. */
+  iceTransportPolicy?: IceTransportPolicy;
   /** For this room only; null without a relay, or with a token that does not allow it. */
   turnCredentials: TurnCredentials | null;
   /** The time until which the credentials open allocations. */
@@ -986,6 +1003,8 @@ export interface SessionWelcome {
   resumed: boolean;
   /** For `new RTCPeerConnection({ iceServers })`, outside a call. */
   iceServers: Array<IceServer>;
+  /** `relay` with `--force-relay`: for `new RTCPeerConnection({ iceTransportPolicy })`. */
+  iceTransportPolicy?: IceTransportPolicy;
   /** Not for one call; null without a relay, or with a token that does not allow it. */
   turnCredentials: TurnCredentials | null;
 }

@@ -3,6 +3,7 @@
 
 mod check_config;
 mod credentials;
+mod parent;
 mod serve;
 mod token;
 
@@ -39,6 +40,8 @@ enum Cli {
     CheckConfig(Box<config::Options>),
     #[cfg(feature = "tools")]
     Load(Box<callbox_load::LoadArgs>),
+    #[cfg(feature = "tools")]
+    Natlab(Box<callbox_natlab::NatlabArgs>),
     /// Make a user's token for signaling.
     Token(Box<token::TokenArgs>),
     /// Make a user's TURN credentials.
@@ -65,6 +68,11 @@ pub fn run(args: &[OsString]) -> u8 {
         Cli::CheckConfig(options) => check_config::run(args, *options).map(|()| true),
         #[cfg(feature = "tools")]
         Cli::Load(args) => callbox_load::run(&args),
+        #[cfg(feature = "tools")]
+        Cli::Natlab(args) => match callbox_natlab::run(&args) {
+            Ok(status) => return status,
+            Err(error) => return fail(&error, 2),
+        },
         Cli::Token(args) => token::run(&args).map(|()| true),
         Cli::Credentials(args) => credentials::run(&args).map(|()| true),
     };

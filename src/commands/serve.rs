@@ -12,12 +12,14 @@ use clap::CommandFactory;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    commands::parent::Parent,
     config::{self, Config, LogFormat, Options, RunOptions},
     server::{Ready, Server},
 };
 
 /// Runs the server; returns after a graceful stop.
 pub(super) fn run(options: Options) -> anyhow::Result<()> {
+    let parent = Parent::watch(options.run.exit_with_parent)?;
     init_log(&options.run);
     let names = std::env::vars_os().map(|(name, _)| name);
     for warning in config::unknown_variables(&super::Cli::command(), names) {
@@ -32,7 +34,7 @@ pub(super) fn run(options: Options) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(config, parent));
     // The remaining tasks belong to clients that had their time to go.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
@@ -56,23 +58,25 @@ fn make_room_for_sockets(config: &mut Config) {
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, parent: Option<Parent>) -> anyhow::Result<()> {
     let (ready_json, lifetime) = (config.ready_json, config.lifetime);
     let dev = config.dev.is_some();
     // Before the listeners are up, so that no signal is missed once the ready line is out.
     let mut signals = Signals::new().context("cannot listen for signals")?;
     let server = Server::start(config).await?;
     announce(server.ready(), ready_json, dev)?;
-    run_to_the_end(server, &mut signals, lifetime).await
+    run_to_the_end(server, &mut signals, lifetime, parent).await
 }
 
 async fn run_to_the_end(
     server: Server,
     signals: &mut Signals,
     lifetime: Option<Duration>,
+    parent: Option<Parent>,
 ) -> anyhow::Result<()> {
     let (over, broken) = (after(lifetime), server.broken());
     let (mut over, mut broken) = (std::pin::pin!(over), std::pin::pin!(broken));
+    let mut orphaned = std::pin::pin!(end_of(parent));
     let (why, result) = loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -80,6 +84,7 @@ async fn run_to_the_end(
                 Signal::Reload => server.reload(),
             },
             () = over.as_mut() => break ("the lifetime is over", Ok(())),
+            () = orphaned.as_mut() => break ("the parent process has ended", Ok(())),
             // A status other than 0 asks the supervisor to start the server again.
             () = broken.as_mut() => break (
                 "a relay worker has ended",
@@ -106,6 +111,13 @@ async fn run_to_the_end(
 async fn after(lifetime: Option<Duration>) {
     match lifetime {
         Some(lifetime) => tokio::time::sleep(lifetime).await,
+        None => future::pending().await,
+    }
+}
+
+async fn end_of(parent: Option<Parent>) {
+    match parent {
+        Some(parent) => parent.ended().await,
         None => future::pending().await,
     }
 }
@@ -148,7 +160,11 @@ fn announce(ready: &Ready, json: bool, dev: bool) -> anyhow::Result<()> {
 /// their finest levels, with tokens and descriptions in them.
 fn init_log(options: &RunOptions) {
     let filter = EnvFilter::new(&options.log_level);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // It reports a stderr that nobody reads on stderr, and panics when that fails.
+        .log_internal_errors(false);
     // Only a test has a second subscriber in one process; the first one remains.
     let _ = match options.log_format {
         LogFormat::Text => {
@@ -253,7 +269,7 @@ mod tests {
         let answer = ask_whether_ready(&server).await;
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
         assert!(answer.contains("\"code\":\"relay_broken\""), "{answer}");
-        let end = timeout(DEADLINE, run_to_the_end(server, &mut signals, None)).await;
+        let end = timeout(DEADLINE, run_to_the_end(server, &mut signals, None, None)).await;
         let error = end.expect("it stops by itself").unwrap_err();
         assert!(error.to_string().starts_with("a relay worker has ended"), "{error}");
     }
@@ -261,7 +277,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_whose_time_is_over_has_not_failed() {
         let mut signals = Signals::new().unwrap();
-        let end = run_to_the_end(start().await, &mut signals, Some(Duration::ZERO));
+        let end = run_to_the_end(start().await, &mut signals, Some(Duration::ZERO), None);
         timeout(DEADLINE, end).await.expect("it stops by itself").unwrap();
     }
 }

@@ -5,6 +5,7 @@
 //! configurations of the other modules.
 
 mod error;
+mod exit_with_parent;
 mod exposure_warnings;
 mod file;
 mod https;
@@ -41,6 +42,7 @@ use ipnet::IpNet;
 use self::exposure_warnings::ExposureWarnings;
 pub use self::{
     error::ConfigError,
+    exit_with_parent::ExitWithParent,
     ice_uri::{IceScheme, IceTransport, IceUri},
     layers::{Environment, Given, given, parse, unknown_variables},
     options::{
@@ -87,6 +89,8 @@ pub struct Config {
     pub ready_json: bool,
     /// The time after which the server stops, if it does.
     pub lifetime: Option<Duration>,
+    /// The process with which the server ends, if it does.
+    pub exit_with_parent: ExitWithParent,
     /// The warnings about permitted but questionable settings, for the log.
     pub warnings: Vec<String>,
 }
@@ -133,6 +137,7 @@ impl Config {
         exposed.secrets(&options, &jwt, &auth);
         let mut more_warnings: Vec<_> =
             options.addresses.useless_server_name().into_iter().collect();
+        more_warnings.extend(options.signaling.forced_relay());
         let acceptor = tls::acceptor_config(&options, &https, &mut more_warnings)?;
         let http_listen = options.addresses.http_address(dev, acceptor.certificate.is_some())?;
         if acceptor.certificate.is_some() {
@@ -157,6 +162,7 @@ impl Config {
             dev: dev_secrets,
             ready_json: options.run.ready_json,
             lifetime: options.run.lifetime.map(|period| period.0),
+            exit_with_parent: options.run.exit_with_parent,
             warnings,
         })
     }
@@ -276,6 +282,7 @@ fn signaling_config(options: &Options, turn_secrets: TurnSecrets) -> signaling::
         ask_to_hold: options.reports.webhook_url.is_some(),
         turn_secrets,
         credential_ttl: options.credentials.credential_ttl.0,
+        force_relay: set.force_relay,
         stun_uris: Vec::new(),
         turn_uris: Vec::new(),
     }

@@ -108,6 +108,9 @@ pub struct Ready {
     /// True with `--allow-faults`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     faults_allowed: bool,
+    /// True with `--force-relay`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    force_relay: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     dev: Option<ReadyDev>,
 }
@@ -177,6 +180,7 @@ impl Server {
         let uris = announced.uris().clone();
 
         let mut signaling = config.signaling;
+        let force_relay = signaling.force_relay;
         signaling.stun_uris.clone_from(&uris.stun);
         signaling.turn_uris = uris.advertised_turn();
         let mut seed = [0; 32];
@@ -249,6 +253,7 @@ impl Server {
             stun: uris.stun,
             realm: config.realm,
             faults_allowed,
+            force_relay,
             dev: config.dev.as_ref().map(ReadyDev::new),
         };
         Ok(Self { ready, http, acceptor, certificates, followers, relay, log, reports })

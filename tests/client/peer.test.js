@@ -349,3 +349,54 @@ describe('a medium that is received again after a pause', () => {
     ]) assert.deepEqual(await given(us, them, sections, direction), [sections, sections]);
   });
 });
+
+describe('a policy that the server forces', () => {
+  /** Starts a call whose server answers with a policy, with the application's configuration. */
+  async function call(iceTransportPolicy, rtcConfig) {
+    browser.name = CHROMIUM;
+    const { box, socket } = await connected({ rtcConfig });
+    answerAll(socket);
+    const pending = box.call('bob', { stream });
+    await settleAll();
+    socket.answer(socket.last('call:initiate'), { callId: 'c', state: 'connecting', callType: 'audio', iceServers: [], iceTransportPolicy });
+    const started = await pending;
+    await settleAll();
+    return { box, socket, call: started };
+  }
+
+  it('is the policy of the connection, also against the application', async () => {
+    for (const rtcConfig of [{}, { iceTransportPolicy: 'all' }, { iceServers: [{ urls: 'turn:own' }] }]) {
+      const { box } = await call('relay', rtcConfig);
+      assert.equal(latest().config.iceTransportPolicy, 'relay', JSON.stringify(rtcConfig));
+      box.close();
+    }
+  });
+
+  it('leaves the policy to the application if there is none', async () => {
+    for (const [rtcConfig, policy] of [[{}, undefined], [{ iceTransportPolicy: 'relay' }, 'relay']]) {
+      const { box } = await call(undefined, rtcConfig);
+      assert.equal(latest().config.iceTransportPolicy, policy);
+      box.close();
+    }
+  });
+
+  it('is kept with fresh servers, and taken from them', async () => {
+    const { box, socket } = await call(undefined, { bundlePolicy: 'max-bundle' });
+    await deliver(socket, 'ice:servers', { iceServers: [{ urls: 'turn:new' }], iceTransportPolicy: 'relay' });
+    const { iceServers, iceTransportPolicy, bundlePolicy } = latest().config;
+    assert.deepEqual([iceServers, iceTransportPolicy, bundlePolicy], [[{ urls: 'turn:new' }], 'relay', 'max-bundle']);
+    box.close();
+  });
+
+  it('is obeyed by the callee', async () => {
+    browser.name = CHROMIUM;
+    const { box, socket } = await connected({});
+    answerAll(socket);
+    let incoming;
+    box.on('incoming', (ringing) => { incoming = ringing; });
+    await deliver(socket, 'call:incoming', { callerId: 'bob', callType: 'audio', iceServers: [], iceTransportPolicy: 'relay' });
+    await incoming.accept({ stream });
+    assert.equal(latest().config.iceTransportPolicy, 'relay');
+    box.close();
+  });
+});

@@ -30,11 +30,11 @@ async fn each_call_is_a_line_and_the_file_can_be_rotated() {
     let mut bob = websocket::Client::sign_in(&server, "bob").await;
     let first = call(&mut alice, &mut bob).await;
     server.wait_for_metric(WRITTEN, |written| written == 1.0);
-    let shown = server.get(
+    let call_view = server.get(
         &format!("/api/v1/calls/{}", first.as_str().unwrap()),
         Some(server.text("/dev/apiKey")),
     );
-    assert_eq!(records(&path), [shown.json()]);
+    assert_eq!(records(&path), [call_view.json()]);
 
     // As logrotate does it: the file is renamed, then the server gets a signal.
     fs::rename(&path, &rotated).unwrap();

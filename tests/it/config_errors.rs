@@ -120,9 +120,9 @@ fn a_certificate_outside_its_validity_is_reported_and_served() {
         let url = server.text("/https");
         let check = run(&mut callbox(&["check", "--url", url, "--ca-cert", text(&paths[0])]));
         assert_eq!(check.status, 1, "{}", check.stdout);
-        let (said, _) = expected.split_once(": clients").unwrap();
-        let said = format!("the server's certificate {said}");
-        assert!(check.stdout.contains(&said), "{said} is not in {}", check.stdout);
+        let (message, _) = expected.split_once(": clients").unwrap();
+        let message = format!("the server's certificate {message}");
+        assert!(check.stdout.contains(&message), "{message} is not in {}", check.stdout);
         server.terminate();
         let (status, log) = server.wait();
         assert!(status.success());
@@ -165,7 +165,7 @@ fn a_certificate_that_expires_soon_is_reported() {
 }
 
 /// Returns the certificates, in order, that the server sends to a client that trusts this root.
-fn shown(server: &Server, root: &CertificateDer<'static>) -> Vec<CertificateDer<'static>> {
+fn served_chain(server: &Server, root: &CertificateDer<'static>) -> Vec<CertificateDer<'static>> {
     let config = identity::trusting(root);
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let mut tls = ClientConnection::new(Arc::new(config), name).unwrap();
@@ -186,7 +186,7 @@ fn a_chain_in_wrong_order_is_sorted() {
     let (_dir, paths) = pair(&reversed.replace('\n', "\r\n"), &key);
     let server = Server::spawn(&mut callbox(&with_certificate("serve", &paths)));
     let in_order = sections.map(|text| CertificateDer::from_pem_slice(text.as_bytes()).unwrap());
-    assert_eq!(shown(&server, &in_order[2]), in_order);
+    assert_eq!(served_chain(&server, &in_order[2]), in_order);
     server.terminate();
     let (_, log) = server.wait();
     assert!(log.contains("are not in the order of TLS"), "{log}");

@@ -79,20 +79,20 @@ fn icmp_errors_are_reported_ten_times_a_second_at_most() {
     client.permit(gone);
     client.bind(0x4000, echo.address);
     let start = std::time::Instant::now();
-    let mut told = 0;
+    let mut errors = 0;
     for _ in 0..2000 {
         client.socket.send(&send(gone, b"x", false)).unwrap();
         // The test waits for the echo, so that nothing is lost before the relay.
         client.socket.send(&channel_data(0x4000, b"x")).unwrap();
         while client.receive()[0] != 0x40 {
-            told += 1;
+            errors += 1;
         }
     }
     let tenths = start.elapsed().as_millis() / 100 + 2;
     let sent = server.relay.metrics();
     assert_eq!(sent.packets_up, 4000, "{sent:?}");
     assert!(!sent.drops.iter().any(|(why, n)| *why == "send_error" && *n > 0), "{sent:?}");
-    assert!(told > 0 && told <= tenths, "{told}");
+    assert!(errors > 0 && errors <= tenths, "{errors}");
 }
 
 /// Runs a test in a network namespace whose only link has an MTU of 1500 bytes.

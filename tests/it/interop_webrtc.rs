@@ -68,13 +68,13 @@ async fn two_peers_talk_through_the_relay_only() {
     let (alice, bob) = (peer(&server, "alice", call).await, peer(&server, "bob", call).await);
     let (from_alice, from_bob) = (trickle(&alice), trickle(&bob));
 
-    let (heard, mut hears) = mpsc::unbounded_channel();
-    let said = heard.clone();
+    let (sender, mut messages) = mpsc::unbounded_channel();
+    let bobs_sender = sender.clone();
     bob.on_data_channel(Box::new(move |channel| {
-        let said = said.clone();
+        let sender = bobs_sender.clone();
         let answer = channel.clone();
         channel.on_message(Box::new(move |message: DataChannelMessage| {
-            let _ = said.send(message.data.to_vec());
+            let _ = sender.send(message.data.to_vec());
             let answer = answer.clone();
             Box::pin(async move {
                 answer.send_text("pong").await.unwrap();
@@ -90,7 +90,7 @@ async fn two_peers_talk_through_the_relay_only() {
         })
     }));
     channel.on_message(Box::new(move |message: DataChannelMessage| {
-        let _ = heard.send(message.data.to_vec());
+        let _ = sender.send(message.data.to_vec());
         Box::pin(async {})
     }));
 
@@ -104,7 +104,7 @@ async fn two_peers_talk_through_the_relay_only() {
     tokio::spawn(feed(alice.clone(), from_bob));
 
     for expected in ["ping", "pong"] {
-        let got = timeout(DEADLINE, hears.recv()).await.expect("a message in time").unwrap();
+        let got = timeout(DEADLINE, messages.recv()).await.expect("a message in time").unwrap();
         assert_eq!(got, expected.as_bytes());
     }
     assert!(server.relay.metrics().bytes_up > 0);

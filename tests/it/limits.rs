@@ -16,12 +16,12 @@ fn the_fixed_limits_are_those_of_the_code() {
     assert!(rows.len() > 40, "{rows:?}");
     for line in rows {
         let parts = row.captures(line).unwrap_or_else(|| panic!("no row of this table: {line}"));
-        let (said, name, file) = (&parts[1], &parts[2], &parts[3]);
+        let (text, name, file) = (&parts[1], &parts[2], &parts[3]);
         let constant = Regex::new(&format!(r"const {name}: \w+ =\s+([^;]+);")).unwrap();
         let code = read(file);
         let value = constant.captures(&code).unwrap_or_else(|| panic!("{file} has no {name}"));
         let value = Limit::of_code(&value[1]);
-        assert_eq!(Limit::of_text(said), value, "docs/security.md says {said} of {name} in {file}");
+        assert_eq!(Limit::of_text(text), value, "docs/security.md says {text} of {name} in {file}");
     }
 }
 

@@ -67,8 +67,12 @@ fn channel_data_of(ip: &str, longest: usize, lengths: &[usize]) {
     assert_eq!(peer.recv_from(&mut buffer).unwrap().0, 8);
     // The opposite direction.
     peer.send_to(&buffer[..longest], client.relayed).unwrap();
-    let (came, sent) = (client.receive(), channel_data(0x4001, &buffer[..longest]));
-    assert!(came.starts_with(&sent) && came.len() - sent.len() < 4, "{} bytes came", came.len());
+    let (received, sent) = (client.receive(), channel_data(0x4001, &buffer[..longest]));
+    assert!(
+        received.starts_with(&sent) && received.len() - sent.len() < 4,
+        "{} bytes came",
+        received.len()
+    );
 }
 
 #[test]
@@ -96,10 +100,14 @@ fn the_longest_indications_are_relayed_both_ways() {
         let (got, _) = peer.recv_from(&mut buffer).unwrap();
         assert!(buffer[..got] == payload, "{got} bytes of a Send indication");
         peer.send_to(&payload, client.relayed).unwrap();
-        let came = client.receive();
-        assert_eq!(came[..2], [0x00, 0x17], "a Data indication");
-        let data = came.len() - longest.next_multiple_of(4);
-        assert!(came[data..][..longest] == payload, "{} bytes of a Data indication", came.len());
+        let received = client.receive();
+        assert_eq!(received[..2], [0x00, 0x17], "a Data indication");
+        let data = received.len() - longest.next_multiple_of(4);
+        assert!(
+            received[data..][..longest] == payload,
+            "{} bytes of a Data indication",
+            received.len()
+        );
     }
     assert_eq!(server.metric(TOO_LONG), 0.0);
 }

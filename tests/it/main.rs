@@ -32,7 +32,10 @@ mod coturn_tools;
 mod crash;
 mod every_address;
 mod examples;
+#[cfg(target_os = "linux")]
+mod exit_with_parent;
 mod faults;
+mod force_relay;
 mod fuzzing;
 mod icmp_errors;
 mod interop_coturn;
@@ -49,6 +52,10 @@ mod long_messages;
 mod mobility;
 mod module_structure;
 mod nat_discovery;
+#[cfg(all(feature = "tools", target_os = "linux"))]
+mod natlab;
+#[cfg(all(feature = "tools", target_os = "linux"))]
+mod natlab_matrix;
 mod out_of_files;
 mod proxies;
 mod public_uris;
@@ -68,6 +75,7 @@ mod stall;
 mod streams;
 mod support;
 mod tcp_allocations;
+mod testing;
 #[cfg(feature = "tools")]
 mod tls;
 mod tokens;

@@ -99,15 +99,15 @@ impl Crate {
     /// Returns the circles of dependencies, each the shortest one of its first module.
     fn circles(&self) -> Vec<String> {
         let dependencies = self.dependencies();
-        let mut told: BTreeSet<&Module> = BTreeSet::new();
+        let mut reported: BTreeSet<&Module> = BTreeSet::new();
         let mut circles = Vec::new();
         for module in dependencies.keys() {
             let Some(circle) = shortest_circle(&dependencies, module) else { continue };
-            if !circle.iter().any(|module| told.contains(module)) {
+            if !circle.iter().any(|module| reported.contains(module)) {
                 let names: Vec<_> = circle.iter().map(|module| module.join("::")).collect();
                 circles.push(format!("{}: {}", self.root.display(), names.join(" → ")));
             }
-            told.extend(circle);
+            reported.extend(circle);
         }
         circles
     }

@@ -95,12 +95,12 @@ async fn three_participants_on_both_fronts_join_and_leave() {
     assert_eq!(outside, "not_a_participant");
     let path = format!("/api/v1/calls/{call}");
     let key = Some(server.text("/dev/apiKey"));
-    let shown = server.get("/api/v1/calls", key).json()["calls"].clone();
-    assert_eq!(shown.as_array().unwrap().len(), 1);
-    let shown = &shown[0];
-    assert_eq!(shown["id"], call);
-    assert_eq!((&shown["roomId"], &shown["state"]), (&json!(ROOM), &json!("connected")));
-    assert_eq!(shown["participants"].as_array().unwrap().len(), 3);
+    let calls = server.get("/api/v1/calls", key).json()["calls"].clone();
+    assert_eq!(calls.as_array().unwrap().len(), 1);
+    let calls = &calls[0];
+    assert_eq!(calls["id"], call);
+    assert_eq!((&calls["roomId"], &calls["state"]), (&json!(ROOM), &json!("connected")));
+    assert_eq!(calls["participants"].as_array().unwrap().len(), 3);
 
     // A participant that loses its connection resumes its session without missing an event.
     let (session, user) = (bob.welcome["sessionId"].clone(), server.token("bob"));

@@ -195,7 +195,7 @@ async fn a_receiver_that_was_down_gets_every_event_in_order_and_signed() {
         }
         let json = delivery.json();
         let text = |pointer| json.pointer(pointer).unwrap().as_str().unwrap().to_owned();
-        assert!(ids.insert(text("/id")), "an event came twice");
+        assert!(ids.insert(text("/id")), "an event delivered twice");
         events.entry(text("/call/id")).or_default().push(text("/event"));
         if text("/event") == "call.ended" && text("/call/id") == call {
             last = json;
@@ -213,8 +213,8 @@ async fn a_receiver_that_was_down_gets_every_event_in_order_and_signed() {
     assert_eq!(events[&call], way);
     assert_eq!(events[&other], ["call.initiated", "call.ended"]);
     let key = server.text("/dev/apiKey");
-    let shown = server.get(&format!("/api/v1/calls/{call}"), Some(key)).json();
-    assert_eq!((&last["call"], &last["createdAt"]), (&shown, &shown["endedAt"]));
+    let call_view = server.get(&format!("/api/v1/calls/{call}"), Some(key)).json();
+    assert_eq!((&last["call"], &last["createdAt"]), (&call_view, &call_view["endedAt"]));
     server.wait_for_metric(DELIVERED, |delivered| delivered == 9.0);
     assert_eq!(server.metric("callbox_webhook_waiting"), 0.0);
     assert_eq!(server.metric("callbox_webhook_waiting_bytes"), 0.0);
@@ -229,12 +229,13 @@ async fn a_failed_event_is_repeated_unchanged_before_the_next() {
     let (mut alice, mut bob) = sign_in(&server).await;
     initiate(&mut alice, "bob").await;
     bob.request("call:reject", json!({})).await;
-    let came: Vec<_> = (0..5).map(|_| next(&deliveries)).collect();
-    let events: Vec<_> = came.iter().map(|delivery| delivery.json()["event"].clone()).collect();
+    let delivered: Vec<_> = (0..5).map(|_| next(&deliveries)).collect();
+    let events: Vec<_> =
+        delivered.iter().map(|delivery| delivery.json()["event"].clone()).collect();
     let (first, second, third) = ("call.initiated", "call.ringing", "call.ended");
     assert_eq!(events, [first, first, first, second, third]);
-    assert!(came[..3].iter().all(|delivery| delivery.body == came[0].body));
-    assert!(came.iter().all(|it| it.is_signed_with(SECRET) && it.is_signed_with("south")));
+    assert!(delivered[..3].iter().all(|delivery| delivery.body == delivered[0].body));
+    assert!(delivered.iter().all(|it| it.is_signed_with(SECRET) && it.is_signed_with("south")));
     server.wait_for_metric(DELIVERED, |delivered| delivered == 2.0);
     assert_eq!((server.metric(REFUSED), server.metric(FAILURES)), (1.0, 2.0));
 }
@@ -249,11 +250,11 @@ async fn a_receiver_with_a_self_signed_certificate_is_trusted_if_configured() {
         let mut alice = websocket::Client::sign_in(server, "alice").await;
         initiate(&mut alice, "nobody").await;
     }
-    let came = [next(&deliveries), next(&deliveries)];
+    let delivered = [next(&deliveries), next(&deliveries)];
     server.wait_for_metric(DELIVERED, |delivered| delivered == 2.0);
     doubter.wait_for_metric(FAILURES, |failures| failures >= 1.0);
     assert_eq!((doubter.metric(DELIVERED), server.metric(FAILURES)), (0.0, 0.0));
-    assert!(came.iter().all(|delivery| delivery.is_signed_with(SECRET)));
+    assert!(delivered.iter().all(|delivery| delivery.is_signed_with(SECRET)));
 }
 
 #[tokio::test]
@@ -280,11 +281,11 @@ async fn calls_that_end_with_the_server_are_reported_and_no_secret_is_logged() {
     initiate(&mut alice, "bob").await;
     bob.request("call:accept", json!({})).await;
     server.terminate();
-    let came: Vec<_> = (0..4).map(|_| next(&deliveries)).collect();
-    assert_eq!(came[3].json()["call"]["reason"], "server_shutdown");
+    let delivered: Vec<_> = (0..4).map(|_| next(&deliveries)).collect();
+    assert_eq!(delivered[3].json()["call"]["reason"], "server_shutdown");
     let (status, stderr) = server.wait();
     assert!(status.success() && !stderr.contains("in time"), "{stderr}");
-    let signature = came[0].signature.split("v1=").nth(1).unwrap();
+    let signature = delivered[0].signature.split("v1=").nth(1).unwrap();
     for hidden in [SECRET, signature, "from=callbox"] {
         assert!(!stderr.contains(hidden), "{hidden} was logged");
     }
@@ -307,10 +308,10 @@ async fn the_next_server_delivers_the_events_of_a_killed_one() {
     drop(server);
     let server = receiver.server(&state);
     let deliveries = receiver.listen(Box::new(|_| Some(200)));
-    let came: Vec<_> = (0..3).map(|_| next(&deliveries).json()).collect();
-    let events: Vec<_> = came.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    let delivered: Vec<_> = (0..3).map(|_| next(&deliveries).json()).collect();
+    let events: Vec<_> = delivered.iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["call.initiated", "call.ringing", "call.ended"]);
-    assert!(came.iter().all(|event| event["call"]["id"] == call.as_str()));
+    assert!(delivered.iter().all(|event| event["call"]["id"] == call.as_str()));
     server.wait_for_metric(DELIVERED, |delivered| delivered == 3.0);
     server.terminate();
     server.wait();

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_in_files_come_behind_those_that_are_given() {
+    fn secrets_of_files_follow_those_of_arguments() {
         let given = [Secret::new("given")];
         let file = |text: &str| {
             let file = tempfile::NamedTempFile::new().unwrap();

@@ -27,7 +27,7 @@ mod tests {
     use crate::channel_data;
 
     #[test]
-    fn a_message_tells_its_length() {
+    fn the_length_of_a_message_is_read_from_its_header() {
         assert_eq!(length([0x00, 0x01, 0, 8]), 28);
         for payload in 0..9 {
             let message = pad(&channel_data(0x4000, &vec![7; payload]));

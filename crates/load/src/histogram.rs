@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_where_they_belong() {
+    fn quantiles_have_the_expected_values() {
         let mut histogram = Histogram::new();
         assert_eq!(histogram.quantile(0.5), Duration::ZERO);
         for micros in 1..=1000 {
@@ -88,7 +88,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_bucket_is_near_what_falls_into_it(nanos in 0u64..1 << 50) {
+        fn the_value_of_a_bucket_is_close_to_its_samples(nanos in 0u64..1 << 50) {
             let value = Histogram::value(Histogram::bucket(nanos));
             prop_assert!(value.abs_diff(nanos) as f64 <= nanos as f64 / 32.0 + 1.0);
         }

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_told_from_the_rest() {
+    fn data_is_distinguished_from_other_messages() {
         let sixteen = [9; 16];
         let data = Kind::Data(&sixteen);
         let channel = |number: u8, len: u8| [&[0x40, number, 0, len], &sixteen[..]].concat();

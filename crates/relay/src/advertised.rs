@@ -83,8 +83,8 @@ mod tests {
     }
 
     #[test]
-    fn the_address_with_the_widest_reach_is_advertised() {
-        for (own, advertised) in [
+    fn the_address_with_the_widest_scope_is_advertised() {
+        for (own, expected) in [
             (&["127.0.0.1", "::1"][..], &["127.0.0.1", "::1"][..]),
             (&["127.0.0.1", "192.168.1.5", "::1"], &["192.168.1.5"]),
             (&["127.0.0.1", "172.17.0.1", "8.8.4.4", "::1"], &["8.8.4.4"]),
@@ -95,7 +95,7 @@ mod tests {
             (&[], &[]),
         ] {
             let (chosen, private) = chosen(own);
-            assert_eq!(chosen, advertised, "{own:?}");
+            assert_eq!(chosen, expected, "{own:?}");
             assert!(private.is_empty(), "{own:?}: {private:?}");
         }
     }

@@ -7,7 +7,10 @@ use callbox_base::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{CallState, CallType, EndReason, IceServer, Timestamp, events::PresenceChangedEvent};
+use super::{
+    CallState, CallType, EndReason, IceServer, IceTransportPolicy, Timestamp,
+    events::PresenceChangedEvent,
+};
 
 /// The call that the request was about.
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,6 +58,10 @@ pub(super) struct CallInitiateAnswer {
     pub expires_at: Option<Timestamp>,
     /// For `new RTCPeerConnection({ iceServers })`.
     pub ice_servers: Vec<IceServer>,
+    /// `relay` with `--force-relay`: for `new RTCPeerConnection({ iceTransportPolicy })`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ice_transport_policy: Option<IceTransportPolicy>,
     /// For this call only; null without a relay, or with a token that does not allow it.
     #[schema(required)]
     pub turn_credentials: Option<TurnCredentials>,
@@ -108,6 +115,10 @@ pub(super) struct IceRefreshAnswer {
     pub room_id: Option<RoomId>,
     /// For `RTCPeerConnection.setConfiguration`.
     pub ice_servers: Vec<IceServer>,
+    /// `relay` with `--force-relay`: for `new RTCPeerConnection({ iceTransportPolicy })`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ice_transport_policy: Option<IceTransportPolicy>,
     /// Null without a relay, or with a token that does not allow it.
     #[schema(required)]
     pub turn_credentials: Option<TurnCredentials>,

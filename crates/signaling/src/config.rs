@@ -77,6 +77,8 @@ pub struct Config {
     pub turn_secrets: TurnSecrets,
     /// The time for which relay credentials open allocations.
     pub credential_ttl: Duration,
+    /// True if clients are told to use the relay alone (`iceTransportPolicy`), for tests.
+    pub force_relay: bool,
     /// The `stun:` URIs of the STUN service.
     pub stun_uris: Vec<String>,
     /// The `turn:` and `turns:` URIs of the relay.
@@ -115,6 +117,7 @@ impl Default for Config {
             ask_to_hold: false,
             turn_secrets: TurnSecrets::default(),
             credential_ttl: Duration::from_secs(3600),
+            force_relay: false,
             stun_uris: Vec::new(),
             turn_uris: Vec::new(),
         }

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_sent_does_not_come_back_at_length() {
+    fn error_messages_are_truncated() {
         let error = RequestError::new(ErrorCode::InvalidPayload, "ü".repeat(70_000));
         assert_eq!(error.message.chars().count(), MAX_MESSAGE + 1);
     }

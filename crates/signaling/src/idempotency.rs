@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_one_device_s_for_one_kind_of_request() {
+    fn a_message_id_belongs_to_one_device_and_kind_of_request() {
         let mut answered = AnsweredRequests::default();
         let accept = id("phone", RequestName::CallAccept, "1");
         answered.remember(accept.clone(), answer(json!({ "ok": true })));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_weigh_much_push_out_the_older_ones() {
+    fn large_answers_evict_older_ones() {
         let mut answered = AnsweredRequests::default();
         let join = |n: usize| id("phone", RequestName::RoomJoin, &n.to_string());
         let long = |n: usize| answer(json!({ "n": n, "x": "y".repeat(MAX_WEIGHT / 4) }));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn invalid_message_ids_are_refused() {
         let device = DeviceId::new("phone").unwrap();
         let read = |data| read(&device, RequestName::CallEnd, data);
         assert_eq!(read(json!({})), Ok(None));

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_forgets_what_counts_no_more_and_never_grows_past_its_limit() {
+    fn expired_kicks_are_removed_and_the_table_is_bounded() {
         let mut now = Now { instant: Instant::now(), unix: Duration::from_secs(1000) };
         let (mut kicks, hour) = (Kicks::default(), Duration::from_secs(3600));
         let user = |n: usize| UserId::new(&format!("user-{n}")).unwrap();

@@ -367,4 +367,6 @@ pub use schema::Described;
 pub use stats::{Counters, Stats};
 pub use text::JsonText;
 pub use timestamp::Timestamp;
-pub use wire_enums::{CallType, EndReason, EventName, PresenceStatus, RequestName, WireEnum};
+pub use wire_enums::{
+    CallType, EndReason, EventName, IceTransportPolicy, PresenceStatus, RequestName, WireEnum,
+};

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_acknowledged_comes_again_in_order() {
+    fn unacknowledged_events_are_replayed_in_order() {
         let mut replay = Replay::default();
         assert_eq!(numbers(&replay, 0), Some(vec![]));
         assert_eq!(numbers(&replay, 1), None, "it was never sent");
@@ -120,7 +120,7 @@ mod tests {
         /// The end of what was sent is kept, whatever is sent and acknowledged, within
         /// bounds.
         #[test]
-        fn it_keeps_the_end_within_its_bounds(
+        fn the_latest_events_are_kept_within_bounds(
             steps in prop::collection::vec((0usize..40_000, prop::option::of(0u64..700)), 0..600),
         ) {
             let mut replay = Replay::default();

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_names_its_address_in_whichever_form_it_comes() {
+    fn the_address_of_a_candidate_is_found_in_each_form() {
         let line = "candidate:842163049 1 udp 1677729535 203.0.113.9 46154 typ srflx raddr \
                     10.0.0.17 rport 46154 generation 0 ufrag EEtu network-cost 999";
         for data in [
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_candidate_names_nothing() {
+    fn invalid_candidates_have_no_address() {
         for candidate in [
             json!(null),
             json!(""),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_description_names_its_candidates_and_connections() {
+    fn a_description_has_the_addresses_of_its_candidates_and_connections() {
         let sdp = "v=0\r\no=- 1 2 IN IP4 198.51.100.77\r\ns=-\r\nt=0 0\r\n\
                    m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\n\
                    a=rtcp:9 IN IP4 198.51.100.78\r\n\
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_thousand_addresses_the_first_ones_count() {
+    fn only_the_first_of_a_thousand_addresses_are_returned() {
         let line = |n| format!("a=candidate:1 1 udp 1 10.0.{}.{} 9 typ host\n", n / 256, n % 256);
         let sdp: String = (0..1000).map(line).collect();
         assert_eq!(in_description(&json!({ "sdp": sdp })).len(), MAX);

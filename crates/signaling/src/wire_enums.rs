@@ -197,6 +197,14 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// The `RTCIceTransportPolicy` that a client is to use: the server forces it, for tests.
+    pub enum IceTransportPolicy {
+        /// Relayed candidates alone.
+        Relay = "relay",
+    }
+}
+
+wire_enum! {
     /// The media of a call.
     pub enum CallType {
         /// Sound only.
@@ -286,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_reads_back_as_itself() {
+    fn a_written_word_is_parsed_back() {
         for &reason in EndReason::ALL {
             let json = serde_json::to_value(reason).unwrap();
             assert_eq!(json, reason.as_str());

@@ -80,7 +80,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_address_survives(ip: IpAddr, port: u16, id: [u8; 12]) {
+        fn a_written_address_is_parsed_back(ip: IpAddr, port: u16, id: [u8; 12]) {
             let address = SocketAddr::new(ip, port);
             let mut value = vec![0xAA; xor_len(address)];
             write_xor(&mut value, address, TransactionId(id));

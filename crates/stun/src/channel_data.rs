@@ -73,7 +73,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_wrapped_is_read_back(number in 0x4000u16..0x8000, payload in prop::collection::vec(any::<u8>(), 0..1500)) {
+        fn wrapped_channel_data_is_parsed_back(number in 0x4000u16..0x8000, payload in prop::collection::vec(any::<u8>(), 0..1500)) {
             let number = ChannelNumber::new(number).unwrap();
             let (mut buffer, range) = crate::roomy(&payload);
             let mut packet = Packet::new(&mut buffer, range);
@@ -84,7 +84,7 @@ mod tests {
         }
 
         #[test]
-        fn a_length_that_lies_is_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn a_length_past_end_is_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             if let Some(first) = bytes.first_mut() {
                 *first = 0x40;
             }

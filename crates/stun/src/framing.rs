@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_end_breaks_the_stream() {
+    fn invalid_messages_break_the_stream() {
         let mut odd = stun(8);
         odd[3] = 7;
         let mut foreign = stun(8);
@@ -112,7 +112,7 @@ mod tests {
     proptest! {
         /// At every byte boundary: what has come so far is a part, and never anything else.
         #[test]
-        fn a_torn_message_is_a_part_until_it_is_whole(len in 0usize..600, is_stun: bool, more in 0usize..9) {
+        fn a_split_message_is_a_part_until_it_is_complete(len in 0usize..600, is_stun: bool, more in 0usize..9) {
             let mut bytes = if is_stun { stun(len & !3) } else { channel_data(len) };
             let ends = bytes.len();
             for cut in 0..ends {
@@ -127,7 +127,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_lead_past_what_there_is(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+        fn a_frame_ends_within_the_bytes(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             if let Frame::Whole { message, ends } = Frame::first(&bytes, 64) {
                 prop_assert!(message <= ends && ends <= bytes.len() && message <= 64 && ends > 0);
             }

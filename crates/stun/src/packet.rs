@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_come_off_and_go_on_in_place() {
+    fn headers_are_removed_and_added_in_place() {
         let (mut buffer, range) = roomy(b"headpayload");
         let mut packet = Packet::new(&mut buffer, range);
         packet.narrow(4..11);

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_offered_can_be_chosen() {
+    fn offered_algorithms_are_parsed_back() {
         let offered: Vec<_> =
             PasswordAlgorithm::OFFER.chunks(4).map(PasswordAlgorithm::read).collect();
         assert_eq!(offered, [Some(PasswordAlgorithm::Sha256), Some(PasswordAlgorithm::Md5)]);
@@ -43,7 +43,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_but_the_two_numbers_is_an_algorithm(value in prop::collection::vec(0u8..4, 0..7)) {
+        fn only_the_two_assigned_numbers_are_algorithms(value in prop::collection::vec(0u8..4, 0..7)) {
             let expected = match (value.len(), value.get(..2)) {
                 (4, Some([0, 1])) => Some(PasswordAlgorithm::Md5),
                 (4, Some([0, 2])) => Some(PasswordAlgorithm::Sha256),

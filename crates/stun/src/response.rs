@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_answer_to_allocate_fits_the_room_that_was_asked_for() {
+    fn the_longest_answer_to_allocate_fits_into_its_buffer() {
         let client = "[2001:db8::1]:7".parse().unwrap();
         let key = SigningKey { integrity: crate::Integrity::Sha256, key: b"key" };
         let id = TransactionId([7; 12]);

@@ -3,7 +3,7 @@
 //!
 //! On Linux these are `recvmmsg` and `sendmmsg`, with runs of datagrams that the kernel joins
 //! (`UDP_GRO`) and segments (`UDP_SEGMENT`). Elsewhere the same types make a plain call for each
-//! datagram.
+//! datagram. Only Linux has namespaces ([`isolate`], [`enter_new_network`]) and [`PacketSocket`].
 
 mod runs;
 
@@ -19,6 +19,8 @@ pub use linux::{
     keep_errors, next_error, own_networks, raise_open_files, send_dont_fragment, sleep_precisely,
     tell_class, thread_time,
 };
+#[cfg(target_os = "linux")]
+pub use linux::{PacketSocket, enter_new_network, isolate, peer_user};
 #[cfg(not(target_os = "linux"))]
 pub use portable::{
     AddressChanges, CAN_FORBID_FRAGMENTS, ReceiveBatch, SendBatch, count_lost, enable_gro,

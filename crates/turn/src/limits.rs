@@ -114,7 +114,7 @@ mod tests {
     /// Large packets come up against the one, small ones against the other, and what is refused
     /// leaves room for others in both.
     #[test]
-    fn bytes_and_packets_both_hold_and_what_is_refused_is_counted_in_neither() {
+    fn the_limits_of_bytes_and_packets_both_apply_and_refused_data_counts_in_neither() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let shared = Arc::new(meter(10_000, 50, start).unwrap());
         for limits in [own(10_000, 50, start), Limits { own: None, user: Some(shared) }] {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_s_allocations_share_and_what_is_refused_is_not_counted() {
+    fn the_allocations_of_a_user_share_a_limit_and_refused_data_is_not_counted() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         for (rates, smaller, reason) in
             [((10_000, 0), (5_000, 0), BYTES), ((0, 100), (0, 50), PACKETS)]
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_a_little_behind_does_no_harm() {
+    fn a_slightly_late_clock_is_tolerated() {
         let start = Instant::now() + Duration::from_secs(1);
         let limits = own(10_000, 0, start);
         assert_eq!(burst(&limits, Up, start - Duration::from_millis(5), 100), (0, BYTES));
@@ -164,7 +164,7 @@ mod tests {
 
     /// Threads that hammer one user's buckets get what one would get, and not a packet more.
     #[test]
-    fn several_workers_never_take_more_than_there_is() {
+    fn several_workers_together_do_not_exceed_the_rate() {
         let start = Instant::now();
         let now = start + Duration::from_secs(1);
         for (bytes, packets) in [(1_000_000, 0), (0, 10_000)] {
@@ -182,7 +182,7 @@ mod tests {
         /// In any interval, neither more bytes nor more packets pass than the rate allows for it,
         /// plus those of one second.
         #[test]
-        fn both_rates_hold(
+        fn both_rates_apply(
             byte_rate in 0u64..1_000_000,
             packet_rate in 0u64..500,
             of_user in any::<bool>(),

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_public_is_denied() {
+    fn addresses_that_are_not_public_are_denied() {
         let policy = PeerPolicy::default();
         for ip in [
             "0.0.0.0",
@@ -245,7 +245,7 @@ mod tests {
     proptest! {
         /// No IPv6 form of an IPv4 address gets past the list.
         #[test]
-        fn a_disguise_opens_nothing(v4: Ipv4Addr) {
+        fn an_embedded_ipv4_address_is_not_permitted_if_it_is_denied(v4: Ipv4Addr) {
             let policy = PeerPolicy::default();
             let plain = policy.permits(SocketAddr::new(v4.into(), 9));
             let o = v4.octets();

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_range_is_used_and_then_it_is_out() {
+    fn the_whole_range_is_used_until_it_is_exhausted() {
         for range in [49152..=65535, 1000..=1000, 65535..=65535] {
             let mut rng = StdRng::seed_from_u64(1);
             let mut pool = PortPool::new(&range);

@@ -186,7 +186,7 @@ mod tests {
         /// over: one that holds hardly a packet loses what comes between the packet that does not
         /// pass yet and the next.
         #[test]
-        fn whoever_always_sends_gets_the_rate(rate in 2_000u64..10_000_000, bytes in 1usize..1500) {
+        fn a_constant_sender_gets_the_rate(rate in 2_000u64..10_000_000, bytes in 1usize..1500) {
             let buckets = buckets(rate);
             // Three packets come in the time of one.
             let step = bytes as u64 * 1_000_000_000 / rate / 3;

@@ -199,7 +199,7 @@ mod tests {
     /// 3,000 forged requests a second with ports and transactions of their own use up a rate of
     /// 1,000; clients at that address get through by what they repeat.
     #[test]
-    fn who_repeats_a_request_goes_before_who_makes_up_new_ones() {
+    fn retransmitted_requests_precede_forged_new_ones() {
         const RTO: [u64; 7] = [0, 500, 1500, 3500, 7500, 15_500, 31_500];
         let start = Instant::now();
         let limit = ReplyLimit::new(start, 1000, 7);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_comes_at_once_is_no_repetition() {
+    fn an_immediate_copy_is_not_a_retransmission() {
         let start = Instant::now();
         let limit = ReplyLimit::new(start, 10, 7);
         let copies = (0..100).filter(|_| limit.allow(start, at("192.0.2.1:1"), first(1))).count();

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expired_revocations_are_removed_and_their_number_is_limited() {
+    fn expired_revocations_are_removed_and_the_table_is_bounded() {
         let mut rng = StdRng::seed_from_u64(1);
         let mut ended = RevokedKeys::default();
         let first = CallId::generate(0, &mut rng);

@@ -66,7 +66,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_map(steps in prop::collection::vec((any::<bool>(), 0u8..20, any::<u8>()), 0..200)) {
+        fn a_sorted_map_behaves_like_a_btree_map(steps in prop::collection::vec((any::<bool>(), 0u8..20, any::<u8>()), 0..200)) {
             let (mut ours, mut model) = (SortedMap::default(), BTreeMap::new());
             for (insert, key, value) in steps {
                 if insert {

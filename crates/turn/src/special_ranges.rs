@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn no_row_of_the_table_of_special_ranges_is_reached() {
+    fn no_special_range_is_reached() {
         for (text, name) in RANGES {
             let range: IpNet = text.parse().unwrap_or_else(|_| panic!("{text} is no network"));
             assert_eq!(range, range.trunc(), "{text}: bits behind the prefix");
@@ -136,7 +136,7 @@ mod tests {
 
     /// The first and the last address outside of each row are as public as their neighbours.
     #[test]
-    fn what_is_next_to_a_row_is_judged_by_itself() {
+    fn addresses_beside_a_special_range_are_unaffected_by_it() {
         for (ip, is_permitted) in [
             ("1.0.0.0", true),
             ("9.255.255.255", true),
@@ -191,7 +191,7 @@ mod tests {
         }
 
         #[test]
-        fn of_ipv4_what_is_no_unicast_is_not_reached(ip: Ipv4Addr) {
+        fn of_ipv4_only_public_unicast_is_reached(ip: Ipv4Addr) {
             let none = ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_broadcast()
                 || ip.is_documentation() || ip.is_multicast() || ip.is_unspecified()
                 || ip.octets()[0] >= 240;

@@ -8,11 +8,16 @@ use std::{
 use anyhow::Context;
 use callbox::{config, documents};
 
+use crate::includes::with_includes;
+
 /// The root of the repository.
 pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// The page with a generated table in it; all else on the page is written by hand.
 const LIMITS: &str = "docs/security.md";
+
+/// The page with parts of the examples in it.
+const TESTING: &str = "docs/testing.md";
 
 /// The comments around that table. The first one goes on with words for the reader.
 const LIMITS_BEGIN: &str = "<!-- limits: ";
@@ -28,9 +33,11 @@ impl Documents {
     /// Generates the documents of the repository at `root`. Nothing is written.
     ///
     /// # Errors
-    /// The page that contains the table of limits cannot be read, or has no such table.
+    /// The page that contains the table of limits cannot be read, or has no such table; or a page
+    /// includes a part of a file that does not exist.
     pub(crate) fn generate(root: &Path) -> anyhow::Result<Self> {
         let page = fs::read_to_string(root.join(LIMITS)).context(LIMITS)?;
+        let testing = fs::read_to_string(root.join(TESTING)).context(TESTING)?;
         let texts = vec![
             ("docs/configuration.md", config::markdown()),
             ("deploy/callbox.toml", config::annotated_file()),
@@ -38,6 +45,7 @@ impl Documents {
             ("docs/openapi.json", documents::openapi()),
             ("clients/js/events.d.ts", documents::typescript()),
             (LIMITS, with_limits(&page, &config::limits()).context(LIMITS)?),
+            (TESTING, with_includes(root, &testing).context(TESTING)?),
         ];
         Ok(Self { root: root.to_owned(), texts })
     }
@@ -95,6 +103,7 @@ mod tests {
         }
         let page = "above\n<!-- limits: a table -->\nold\n<!-- end of limits -->\nbelow\n";
         fs::write(root.join(LIMITS), page).unwrap();
+        fs::write(root.join(TESTING), "no includes\n").unwrap();
         let documents = Documents::generate(root).unwrap();
         assert_eq!(documents.write().unwrap().len(), 6);
         let page = fs::read_to_string(root.join(LIMITS)).unwrap();

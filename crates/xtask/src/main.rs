@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod documents;
+mod includes;
 
 use std::{path::Path, process::ExitCode};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use callbox_cli::Period;
 use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
 
-use crate::config::values::log_filter;
+use crate::config::{ExitWithParent, values::log_filter};
 
 /// The process and its output.
 #[derive(Debug, Clone, Args)]
@@ -58,6 +58,15 @@ pub struct RunOptions {
     /// Example: `10m`
     #[arg(long, env = "CALLBOX_LIFETIME", value_name = "DURATION")]
     pub lifetime: Option<Period>,
+
+    /// Stop when the process that started this one has ended, even by `kill -9`.
+    ///
+    /// So that a test that dies leaves nothing behind. The server stops as with SIGTERM. A process
+    /// id in place of `true` names the process that must live: give it where a shell or another
+    /// program stands between, or where that process may end before the server has started.
+    #[arg(long, env = "CALLBOX_EXIT_WITH_PARENT", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", default_value = "false", value_name = "true|false|PID")]
+    pub exit_with_parent: ExitWithParent,
 
     /// The format of log lines.
     #[arg(long, env = "CALLBOX_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]

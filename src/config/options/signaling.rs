@@ -169,6 +169,17 @@ pub struct SignalingOptions {
           value_parser = at_least_one)]
     pub max_calls_per_user: usize,
 
+    /// Tell clients to connect through the relay alone. For tests.
+    ///
+    /// `iceServers` then come with `iceTransportPolicy: "relay"`, which `@callbox/client` obeys, and
+    /// other clients give to `RTCPeerConnection` beside them. It shows that an application works
+    /// where nothing but the relay does. In production it costs bandwidth and delay: it is in the
+    /// ready line and in a warning.
+    #[arg(long, env = "CALLBOX_FORCE_RELAY", action = ArgAction::Set, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", default_value = "false",
+          value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    pub force_relay: bool,
+
     /// Let a call that rings at a user's devices make the user busy to others.
     ///
     /// Without it several calls may ring at a time, and a user stays reachable while somebody else
@@ -216,4 +227,15 @@ pub struct SignalingOptions {
     #[arg(long, env = "CALLBOX_ENDED_CALLS_FOR", value_name = "DURATION",
           default_value_t = Period(signaling::Config::default().ended_calls_for))]
     pub ended_calls_for: Period,
+}
+
+impl SignalingOptions {
+    /// Returns a warning if clients are told to use the relay alone.
+    pub(in crate::config) fn forced_relay(&self) -> Option<String> {
+        self.force_relay.then(|| {
+            "--force-relay: clients are told to connect through the relay alone, which is for tests; \
+             leave it out to let them connect directly"
+                .into()
+        })
+    }
 }

@@ -34,7 +34,15 @@ impl Client {
         server: &Server,
         headers: &[(&'static str, String)],
     ) -> Result<Self, tungstenite::Error> {
-        let mut request = server.text("/websocket").into_client_request()?;
+        Self::try_connect_to(server.text("/websocket"), headers).await
+    }
+
+    /// Connects to a server by its URL.
+    async fn try_connect_to(
+        url: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Self, tungstenite::Error> {
+        let mut request = url.into_client_request()?;
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().expect("it is a header"));
         }
@@ -54,14 +62,23 @@ impl Client {
 
     /// Connects and signs in with this token.
     pub(crate) async fn sign_in_with(server: &Server, token: &str, device: Option<&str>) -> Self {
-        let mut client = Self::connect(server).await;
+        Self::connect(server).await.hello(token, device).await
+    }
+
+    /// Connects to a server by its URL, and signs in with this token.
+    pub(crate) async fn sign_in_to(url: &str, token: &str) -> Self {
+        let client = Self::try_connect_to(url, &[]).await.expect("the upgrade is made");
+        client.hello(token, None).await
+    }
+
+    async fn hello(mut self, token: &str, device: Option<&str>) -> Self {
         let mut hello = json!({ "token": token, "protocol": 1 });
         if let Some(device) = device {
             hello["deviceId"] = device.into();
         }
-        client.send("session:hello", Some(0), &hello).await;
-        client.welcome = client.event("session:welcome").await;
-        client
+        self.send("session:hello", Some(0), &hello).await;
+        self.welcome = self.event("session:welcome").await;
+        self
     }
 
     /// Sends a frame.

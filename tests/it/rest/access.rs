@@ -29,14 +29,14 @@ fn pages_of_other_origins_cannot_use_the_api() {
 #[test]
 fn connections_per_address_are_limited() {
     let server = Server::with(&["--max-connections-per-address", "3"]);
-    let mut held: Vec<_> =
+    let mut connections: Vec<_> =
         (0..3).map(|_| TcpStream::connect(server.authority()).unwrap()).collect();
     let mut next = TcpStream::connect(server.authority()).unwrap();
     next.set_read_timeout(Some(DEADLINE)).unwrap();
     let refused = http::read(&mut next);
     assert_eq!((refused.status, refused.error().as_str()), (429, "too_many_connections"));
     // A connection that ends makes room for another one.
-    let mut first = held.remove(0);
+    let mut first = connections.remove(0);
     first.write_all(b"nonsense\r\n\r\n").unwrap();
     assert_eq!(http::read(&mut first).status, 400);
     drop(first);
@@ -48,10 +48,11 @@ fn connections_per_address_are_limited() {
 #[test]
 fn connections_in_total_are_limited() {
     let server = Server::with(&["--max-connections", "2"]);
-    let held = (TcpStream::connect(server.authority()), TcpStream::connect(server.authority()));
+    let connections =
+        (TcpStream::connect(server.authority()), TcpStream::connect(server.authority()));
     let mut next = TcpStream::connect(server.authority()).unwrap();
     next.set_read_timeout(Some(DEADLINE)).unwrap();
     let refused = http::read(&mut next);
     assert_eq!((refused.status, refused.error().as_str()), (503, "too_many_connections"));
-    drop(held);
+    drop(connections);
 }

@@ -87,8 +87,8 @@ fn start_relay(
         auth: TurnAuth::new(REALM.into(), secrets(), users).with_access_tokens(keys),
     };
     let events = Arc::new(Mutex::new(Vec::new()));
-    let told = events.clone();
-    let on_event = Arc::new(move |event| told.lock().unwrap().push(event));
+    let sink = events.clone();
+    let on_event = Arc::new(move |event| sink.lock().unwrap().push(event));
     Ok(Server { relay: Relay::start(config, on_event)?, events })
 }
 

@@ -45,7 +45,7 @@ pub(super) fn to_peer_in_pieces(
                 peer.silent(PART, "nothing at the peer before the whole message has come")?;
             }
         }
-        let until = Instant::now() + attempt_timeout(target);
+        let until = Instant::now() + to_peer_timeout(target, attempt);
         while let Some((came, from)) = peer.receive(until)? {
             if came == data && from == relayed {
                 return if attempt > 0 {
@@ -54,11 +54,8 @@ pub(super) fn to_peer_in_pieces(
                     Ok(())
                 };
             }
-            // It may be a late copy of something before.
+            // It may be a late copy of earlier data, so the next attempts are made all the same.
             other = Some(format!("{} from {from}", show(&came)));
-        }
-        if other.is_some() {
-            break;
         }
     }
     let expected = format!("{} at the peer, from {relayed}", show(data));
@@ -99,13 +96,22 @@ pub(super) fn from_peer(
             if came == *form {
                 return Ok(());
             }
+            // It may be a late copy of earlier data.
             other = Some(show_data(&came));
-        }
-        if other.is_some() {
-            break;
         }
     }
     Err(Fault::failed(show_data(form), other.unwrap_or_else(|| "nothing".into())))
+}
+
+/// Returns the time of one attempt to send data to a peer. On a stream, the first has all the time
+/// of an answer: what a busy server relays late must not be sent again, or [`ensure_prompt`] takes
+/// the second copy for data that the server kept.
+fn to_peer_timeout(target: &Target, attempt: u32) -> Duration {
+    if attempt == 0 && !target.transport.is_lossy() {
+        target.timeout
+    } else {
+        attempt_timeout(target)
+    }
 }
 
 /// Returns the time of one attempt.

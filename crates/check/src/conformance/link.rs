@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_is_cut_where_its_messages_end() {
+    fn a_stream_is_split_at_the_ends_of_messages() {
         let channel_data = [0x40, 0, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0];
         assert_eq!(bounds(&channel_data).unwrap(), Some((9, 12)));
         assert_eq!(bounds(&channel_data[..11]).unwrap(), None);

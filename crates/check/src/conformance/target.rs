@@ -12,7 +12,7 @@ use super::{
     login::User,
     peer::Peer,
     request::{IPV6, Request, TCP},
-    tcp_peer::TcpPeer,
+    tcp_peer::{ClosedPort, TcpPeer},
     verdict::{Fault, Verdict},
 };
 
@@ -74,6 +74,11 @@ impl Target {
     /// Opens a peer over TCP.
     pub(super) fn tcp_peer(&self) -> Verdict<TcpPeer> {
         TcpPeer::open(self.peer_ip)
+    }
+
+    /// Takes a TCP port at the peers' address at which nobody listens.
+    pub(super) fn closed_port(&self) -> Verdict<ClosedPort> {
+        ClosedPort::open(self.peer_ip)
     }
 
     /// Opens a peer at another address. Only loopback surely has another one that the server

@@ -56,6 +56,30 @@ impl TcpPeer {
     }
 }
 
+/// A port at which nobody listens. It stays taken, so that no other process listens at it while a
+/// case goes on.
+pub(super) struct ClosedPort {
+    _socket: Socket,
+    /// Its address.
+    pub address: SocketAddr,
+}
+
+impl ClosedPort {
+    /// Takes a port at an address of this machine.
+    pub(super) fn open(ip: IpAddr) -> Verdict<Self> {
+        let address = SocketAddr::new(ip, 0);
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.bind(&address.into()).map_err(|error| {
+            Fault::skipped(format!("no port can be taken at {ip} (--peer-ip): {error}"))
+        })?;
+        let address = socket
+            .local_addr()?
+            .as_socket()
+            .ok_or_else(|| Fault::failed("a socket address", "an address of another kind"))?;
+        Ok(Self { _socket: socket, address })
+    }
+}
+
 /// A connection of a peer.
 pub(super) struct PeerConnection {
     stream: TcpStream,

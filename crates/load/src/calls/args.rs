@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_says_how_it_is_spoken_to() {
+    fn the_scheme_of_an_address_selects_the_framing() {
         let target: Target = "ws://[::1]:8080/ws".parse().unwrap();
         assert_eq!(
             (target.framing, target.url.as_str()),

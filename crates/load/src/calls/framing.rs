@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn both_framings_carry_the_same() {
+    fn both_framings_carry_the_same_events() {
         for (framing, expected, event, answer) in [
             (
                 Framing::WebSocket,

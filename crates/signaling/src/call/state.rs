@@ -109,7 +109,7 @@ mod tests {
     use crate::WireEnum;
 
     #[test]
-    fn the_way_of_a_call() {
+    fn a_call_passes_through_its_states() {
         let steps = [
             (Step::Initiate, CallState::Initiating),
             (Step::Deliver, CallState::Ringing),

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_over_a_restart_is_believed_within_bounds() {
+    fn a_clock_change_over_a_restart_is_bounded() {
         for (at, started, duration) in [
             // As it should be: ten seconds before the accept, a minute since.
             (1070, Some(1010), secs(60)),

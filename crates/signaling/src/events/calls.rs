@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{IceCandidateEvent, IceServer, relayed::RelayedDescription};
+use crate::IceTransportPolicy;
 use crate::{CallRecord, CallType, EndReason, Timestamp};
 
 /// Somebody calls.
@@ -37,6 +38,10 @@ pub(crate) struct CallIncomingEvent {
     pub expires_at: Timestamp,
     /// For `new RTCPeerConnection({ iceServers })`.
     pub ice_servers: Vec<IceServer>,
+    /// `relay` with `--force-relay`: for `new RTCPeerConnection({ iceTransportPolicy })`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ice_transport_policy: Option<IceTransportPolicy>,
     /// For this call only; null without a relay, or with a token that does not allow it.
     #[schema(required)]
     pub turn_credentials: Option<TurnCredentials>,

@@ -7,7 +7,7 @@ use callbox_base::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::Timestamp;
+use crate::{IceTransportPolicy, Timestamp};
 
 /// The `RTCIceServer` of browsers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -30,6 +30,10 @@ pub struct IceServer {
 pub struct RelayAccess {
     /// For `new RTCPeerConnection({ iceServers })`.
     pub ice_servers: Vec<IceServer>,
+    /// `relay` with `--force-relay`: for `new RTCPeerConnection({ iceTransportPolicy })`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ice_transport_policy: Option<IceTransportPolicy>,
     /// The same for other clients; null without a relay, or with a token that does not allow it.
     #[schema(required)]
     pub turn_credentials: Option<TurnCredentials>,
@@ -49,6 +53,10 @@ pub(crate) struct IceServersEvent {
     pub room_id: Option<RoomId>,
     /// For `RTCPeerConnection.setConfiguration`.
     pub ice_servers: Vec<IceServer>,
+    /// `relay` with `--force-relay`: for `new RTCPeerConnection({ iceTransportPolicy })`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ice_transport_policy: Option<IceTransportPolicy>,
     /// For this call only; null with a token that does not allow it.
     #[schema(required)]
     pub turn_credentials: Option<TurnCredentials>,

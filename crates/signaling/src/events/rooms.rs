@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{IceCandidateEvent, IceServer, relayed::RelayedDescription};
+use crate::IceTransportPolicy;
 use crate::{CallType, EndReason, Media, Timestamp};
 
 /// A participant of a room, as the others see it.
@@ -54,6 +55,10 @@ pub(crate) struct RoomView {
     pub participants: Vec<RoomParticipant>,
     /// For each `new RTCPeerConnection({ iceServers })`.
     pub ice_servers: Vec<IceServer>,
+    /// `relay` with `--force-relay`: for `new RTCPeerConnection({ iceTransportPolicy })`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ice_transport_policy: Option<IceTransportPolicy>,
     /// For this room only; null without a relay, or with a token that does not allow it.
     #[schema(required)]
     pub turn_credentials: Option<TurnCredentials>,

@@ -11,6 +11,7 @@ use utoipa::{
 };
 
 use super::IceServer;
+use crate::IceTransportPolicy;
 use crate::{CloseReason, ErrorCode, Timestamp};
 
 /// The session is open: the first event.
@@ -27,6 +28,10 @@ pub struct SessionWelcome {
     pub resumed: bool,
     /// For `new RTCPeerConnection({ iceServers })`, outside a call.
     pub ice_servers: Vec<IceServer>,
+    /// `relay` with `--force-relay`: for `new RTCPeerConnection({ iceTransportPolicy })`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ice_transport_policy: Option<IceTransportPolicy>,
     /// Not for one call; null without a relay, or with a token that does not allow it.
     #[schema(required)]
     pub turn_credentials: Option<TurnCredentials>,

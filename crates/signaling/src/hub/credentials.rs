@@ -8,8 +8,8 @@ use callbox_base::{
 
 use super::{Hub, members};
 use crate::{
-    Config, IceServer, Output, RelayAccess, Timestamp, events::IceServersEvent, jwt::Grants,
-    kicks::TokenMark,
+    Config, IceServer, IceTransportPolicy, Output, RelayAccess, Timestamp, events::IceServersEvent,
+    jwt::Grants, kicks::TokenMark,
 };
 
 /// Schedules fresh relay credentials for everyone in a call after half of their lifetime, so that
@@ -40,6 +40,7 @@ pub(super) fn refresh(hub: &mut Hub, now: Now, id: CallId) {
             call_id: id,
             room_id: room_id.clone(),
             ice_servers: ice.ice_servers,
+            ice_transport_policy: ice.ice_transport_policy,
             turn_credentials: ice.turn_credentials,
             expires_at: ice.expires_at,
         };
@@ -80,6 +81,7 @@ pub(super) fn mint_for_session(
         }
         None => RelayAccess {
             ice_servers: Vec::new(),
+            ice_transport_policy: forced_policy(&hub.config),
             turn_credentials: None,
             expires_at: Timestamp(now.unix),
         },
@@ -111,5 +113,15 @@ fn access(config: &Config, now: Now, turn_credentials: Option<TurnCredentials>) 
             credential: Some(credentials.password.clone()),
         });
     }
-    RelayAccess { ice_servers, turn_credentials, expires_at: Timestamp(now.unix + ttl) }
+    RelayAccess {
+        ice_servers,
+        ice_transport_policy: forced_policy(config),
+        turn_credentials,
+        expires_at: Timestamp(now.unix + ttl),
+    }
+}
+
+/// Returns the policy that clients are to use, if the configuration forces one.
+fn forced_policy(config: &Config) -> Option<IceTransportPolicy> {
+    config.force_relay.then_some(IceTransportPolicy::Relay)
 }

@@ -47,6 +47,7 @@ pub(super) fn resolve(
         glare: Some(true),
         expires_at: None,
         ice_servers: ice.ice_servers,
+        ice_transport_policy: ice.ice_transport_policy,
         turn_credentials: ice.turn_credentials,
     })
 }

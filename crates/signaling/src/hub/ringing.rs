@@ -47,6 +47,7 @@ pub(super) fn announce(hub: &mut Hub, now: Now, id: CallId, to: Role, session: S
         transfer_from,
         expires_at: call.expires_at(),
         ice_servers: ice.ice_servers,
+        ice_transport_policy: ice.ice_transport_policy,
         turn_credentials: ice.turn_credentials,
     };
     hub.outbox.send(session, &incoming);

@@ -63,6 +63,7 @@ pub(super) fn view(
         participant_id: participant,
         participants: room.seen_by(participant),
         ice_servers: ice.ice_servers,
+        ice_transport_policy: ice.ice_transport_policy,
         turn_credentials: ice.turn_credentials,
         expires_at: ice.expires_at,
     })

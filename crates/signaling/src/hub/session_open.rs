@@ -81,6 +81,7 @@ fn welcome(hub: &mut Hub, now: Now, id: SessionId, resumed: bool) {
         device_id: session.device().clone(),
         resumed,
         ice_servers: ice.ice_servers,
+        ice_transport_policy: ice.ice_transport_policy,
         turn_credentials: ice.turn_credentials,
     };
     hub.outbox.push(Output::Welcome { session: id, data: JsonText::of(&welcome) });

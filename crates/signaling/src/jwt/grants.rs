@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_be_called_is_what_a_pattern_says() {
+    fn call_patterns_limit_the_users_that_can_be_called() {
         let may_call = |call: Value, user: &str| {
             let grants = Grants::read(json!({ "call": call })).unwrap();
             grants.may_call(&UserId::new(user).unwrap())
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_be_seen_is_who_may_be_called_unless_a_pattern_says_otherwise() {
+    fn without_presence_patterns_the_call_patterns_limit_presence() {
         let may_see = |claim: Value, user: &str| {
             Grants::read(claim).unwrap().may_see(&UserId::new(user).unwrap())
         };
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn which_rooms_may_be_joined_is_what_a_pattern_says() {
+    fn room_patterns_limit_the_rooms_that_can_be_joined() {
         let room = |name| RoomId::new(name).unwrap();
         let grants = Grants::read(json!({ "rooms": ["team-a/*"] })).unwrap();
         assert!(grants.may_join(&room("team-a/standup")) && !grants.may_join(&room("team-b/x")));
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_call_is_what_a_pattern_says() {
+    fn block_patterns_exclude_callers() {
         let grants = Grants::read(json!({ "block": ["mallory", "spam:*"] })).unwrap();
         let blocks = |user| grants.blocks(&UserId::new(user).unwrap());
         assert!(blocks("mallory") && blocks("spam:7") && !blocks("alice"));
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
+    fn invalid_grants_are_refused() {
         assert_eq!(Grants::read(Value::Null), Ok(Grants::default()));
         assert_eq!(Grants::read(json!({})), Ok(Grants::default()));
         for (claim, what) in [

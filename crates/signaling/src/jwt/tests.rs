@@ -129,7 +129,7 @@ fn wanted(bearer: &Identity) -> Wanted {
 }
 
 #[test]
-fn what_nobody_would_take_is_not_minted() {
+fn invalid_tokens_are_not_minted() {
     let minter = TokenMinter::new(&Secret::new(SECRET), None, None);
     let good = wanted(&identity());
     let calls = |patterns: Vec<String>| Grants { call: Some(patterns), ..Grants::default() };
@@ -173,7 +173,7 @@ fn what_nobody_would_take_is_not_minted() {
 }
 
 #[test]
-fn a_claim_that_is_not_understood_says_which() {
+fn an_invalid_claim_is_named_in_the_error() {
     let mut claims = alice();
     claims["callbox"] = json!({ "call": ["bob"], "relay": false });
     let grants = shared().verify(&hs256(&claims), now()).unwrap().grants;
@@ -245,7 +245,7 @@ fn the_header_cannot_pick_another_way_to_verify() {
 }
 
 #[test]
-fn time_is_the_callers_and_has_five_seconds_of_leeway() {
+fn expiry_and_not_before_have_five_seconds_of_leeway() {
     let verify = |claims: Value| shared().verify(&hs256(&claims), now());
     assert!(verify(json!({"sub": "a", "exp": NOW - 5})).is_ok());
     assert_eq!(verify(json!({"sub": "a", "exp": NOW - 6})), Err(TokenError::Expired));
@@ -259,7 +259,7 @@ fn time_is_the_callers_and_has_five_seconds_of_leeway() {
 }
 
 #[test]
-fn a_token_needs_a_user_and_an_end() {
+fn a_token_needs_a_user_and_an_expiry() {
     for claims in [
         json!({"exp": NOW + 60}),
         json!({"sub": "alice"}),
@@ -312,7 +312,7 @@ fn a_key_that_cannot_work_is_refused_when_it_is_configured() {
 
 proptest! {
     #[test]
-    fn no_text_is_a_token_by_chance(text in ".{0,200}") {
+    fn random_text_is_not_a_token(text in ".{0,200}") {
         prop_assert!(shared().verify(&text, now()).is_err());
     }
 
@@ -357,7 +357,7 @@ fn published(keys: &[Value]) -> (TokenVerifier, usize) {
 }
 
 #[test]
-fn published_keys_verify_what_names_them() {
+fn published_keys_verify_tokens_that_name_them() {
     let (verifier, count) = published(&jwks());
     assert_eq!(count, 3);
     let verify = |header: Value, sign: &dyn Fn(&[u8]) -> Vec<u8>| {
@@ -383,7 +383,7 @@ fn published_keys_verify_what_names_them() {
 }
 
 #[test]
-fn what_is_published_is_never_a_secret_nor_for_anything_else() {
+fn unsuitable_published_keys_are_ignored() {
     let [rsa, ec, ed] = jwks();
     let with = |key: &Value, name: &str, value: Value| {
         let mut key = key.clone();
@@ -412,7 +412,7 @@ fn what_is_published_is_never_a_secret_nor_for_anything_else() {
 }
 
 #[test]
-fn before_there_are_published_keys_none_is_unknown_for_good() {
+fn before_the_first_published_keys_an_unmatched_token_has_an_unknown_key() {
     let mut keys = TokenKeys::default();
     keys.add_published(&PublishedKeys::default());
     keys.add_secret(&Secret::new(SECRET));

@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_signature_makes_no_other_token() {
+    fn the_signature_is_not_part_of_a_token_s_id() {
         assert_eq!(TokenId::of("head.claims.one"), TokenId::of("head.claims.other"));
         assert_ne!(TokenId::of("head.claims.one"), TokenId::of("head.other.one"));
     }

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_some_parser_cannot_read_is_refused() {
+    fn text_that_some_json_parsers_reject_is_refused() {
         let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         let in_field = |levels| format!(r#"{{"x":{}}}"#, nested(levels));
         for text in [
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_an_object_without_fields_and_a_list_is_none() {
+    fn a_missing_payload_is_an_empty_object_and_a_list_is_not_an_object() {
         assert_eq!(names(&Payload::default().fields().unwrap()), [""; 0]);
         assert_eq!(names(&Payload::parse("null").unwrap().fields().unwrap()), [""; 0]);
         assert_eq!(Payload::parse("[]").unwrap().fields().err(), Some(NotAnObject));
@@ -234,7 +234,7 @@ mod tests {
     proptest! {
         /// An object that is taken apart and put together again is the same as before.
         #[test]
-        fn any_object_comes_through_whole(value in any_json(), is_pretty: bool) {
+        fn any_object_is_written_back_unchanged(value in any_json(), is_pretty: bool) {
             let value = json!({ "x": value, "callId": "a" });
             let write = if is_pretty { serde_json::to_string_pretty } else { serde_json::to_string };
             let payload = Payload::parse(&write(&value).unwrap()).unwrap();
@@ -245,7 +245,7 @@ mod tests {
 
         /// Text that is accepted can be read by a parser that makes a tree, within a frame too.
         #[test]
-        fn whatever_is_taken_can_be_read(text in "([\\[\\]{}:,\"0-9e.-]|\\\\u|d8|\"x\"|null|true| ){0,24}") {
+        fn accepted_text_can_be_parsed_again(text in "([\\[\\]{}:,\"0-9e.-]|\\\\u|d8|\"x\"|null|true| ){0,24}") {
             if let Ok(payload) = Payload::parse(&text) {
                 let data = match &payload.0 {
                     Kind::Nothing => "null".into(),

@@ -47,7 +47,7 @@ fn wrong_payloads_are_refused_by_the_name_of_the_field() {
         assert!(message.len() < 1000);
     }
     assert_eq!(world.hub.stats().counters.errors.get(ErrorCode::InvalidPayload), count);
-    assert_eq!(world.heard(bob), []);
+    assert_eq!(world.received(bob), []);
     world.ok(alice, "call:end", Value::Null);
 }
 
@@ -58,10 +58,10 @@ fn unknown_events_are_refused_and_counted() {
         world.refused(alice, event, json!({}), "unknown_event");
     }
     world.emit(alice, "message", json!([]));
-    let heard = world.heard(alice);
-    assert_eq!(heard[0].0, "error");
-    assert_eq!(heard[0].1["event"], "message");
-    assert_eq!(heard[0].1["error"]["code"], "unknown_event");
+    let received = world.received(alice);
+    assert_eq!(received[0].0, "error");
+    assert_eq!(received[0].1["event"], "message");
+    assert_eq!(received[0].1["error"]["code"], "unknown_event");
     assert_eq!(world.hub.stats().counters.unknown_events, 7);
 }
 
@@ -95,7 +95,7 @@ fn a_stranger_gets_nothing_out_of_a_call() {
             world.refused(eve, request.as_str(), data, code);
         }
         for session in [alice, bob, eve] {
-            assert_eq!(world.heard.remove(&session), None);
+            assert_eq!(world.received.remove(&session), None);
         }
     };
     try_all(&mut world, "not_a_participant");

@@ -15,7 +15,7 @@ fn blocking(patterns: &[&str]) -> Grants {
 }
 
 #[test]
-fn who_is_blocked_does_not_ring_for_as_long_as_the_session_lasts() {
+fn a_blocked_user_cannot_call_while_the_session_lasts() {
     let mut world = World::new(|_| {});
     let (mallory, alice) = (world.open("mallory", "laptop"), world.open("alice", "laptop"));
     let (phone, tablet) = (world.open("bob", "phone"), world.open("bob", "tablet"));
@@ -30,7 +30,7 @@ fn who_is_blocked_does_not_ring_for_as_long_as_the_session_lasts() {
     }
     world.refused(phone, "call:accept", json!({ "callId": call }), "call_ended");
     world.refused(mallory, "call:initiate", calling("bob"), "invalid_target");
-    assert!(world.heard(phone).is_empty() && world.heard(tablet).is_empty());
+    assert!(world.received(phone).is_empty() && world.received(tablet).is_empty());
     // Nobody else is, and the other direction is not.
     world.call(alice, "bob");
     world.ok(alice, "call:cancel", json!({}));
@@ -54,7 +54,7 @@ fn who_is_blocked_does_not_ring_for_as_long_as_the_session_lasts() {
 }
 
 #[test]
-fn who_is_talked_to_is_not_cut_off() {
+fn blocking_does_not_end_a_call_in_progress() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.connected_call(alice, bob);
     world.ok(bob, "user:block", json!({ "userId": "alice" }));
@@ -64,10 +64,10 @@ fn who_is_talked_to_is_not_cut_off() {
 }
 
 #[test]
-fn a_token_says_who_is_blocked() {
+fn a_token_can_block_users() {
     let mut world = World::new(|config| config.ask_to_hold = true);
     let mallory = world.open("spam:mallory", "laptop");
-    // A call that waits for a device of somebody who blocks its caller.
+    // A call that waits for a device of a user who blocks its caller.
     world.call(mallory, "bob");
     let bob = world.open_with("bob", "phone", blocking(&["spam:*"]));
     assert_eq!(world.reasons(mallory), ["rejected"]);
@@ -84,7 +84,7 @@ fn a_token_says_who_is_blocked() {
 }
 
 #[test]
-fn a_session_blocks_only_so_many() {
+fn the_block_list_of_a_session_is_limited() {
     let mut world = World::new(|config| config.events_per_second = 0);
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     world.refused(bob, "user:block", json!({ "userId": "bob" }), "invalid_target");

@@ -13,7 +13,7 @@ fn credentials_are_for_the_call() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     let data = json!({ "targetUserId": "bob", "callType": "audio", "metadata": { "topic": "x" } });
     let answer = world.ok(alice, "call:initiate", data);
-    let incoming = world.heard(bob).remove(0).1;
+    let incoming = world.received(bob).remove(0).1;
     assert_eq!(answer["state"], "ringing");
     assert_eq!(answer["expiresAt"], "2023-11-14T22:14:05.000Z");
     assert_eq!(incoming["expiresAt"], answer["expiresAt"]);
@@ -32,7 +32,7 @@ fn credentials_are_for_the_call() {
 }
 
 #[test]
-fn the_answer_comes_before_what_the_request_sets_off() {
+fn the_answer_precedes_the_events_that_its_request_causes() {
     let mut world = World::new(|_| {});
     let alice = world.open("alice", "laptop");
     world.hub.handle(
@@ -76,7 +76,7 @@ fn only_an_answer_to_an_offer_connects() {
 
 /// An offer that was kept is one to answer, and the callee may be the one who offers.
 #[test]
-fn an_offer_from_before_the_accept_and_one_from_the_callee() {
+fn offers_may_precede_the_accept_or_come_from_the_callee() {
     for callee_offers in [false, true] {
         let (mut world, alice, bob) = World::with_alice_and_bob();
         let call = world.call(alice, "bob");
@@ -96,20 +96,20 @@ fn an_offer_from_before_the_accept_and_one_from_the_callee() {
 }
 
 #[test]
-fn the_caller_hears_each_device_alert_once() {
+fn the_caller_gets_one_ringing_event_for_each_device() {
     let (mut world, alice, phone) = World::with_alice_and_bob();
     let tablet = world.open("bob", "tablet");
     let call = world.call(alice, "bob");
     for device in [phone, tablet, phone] {
         world.ok(device, "call:ring", json!({ "callId": call }));
     }
-    let heard = world.heard(alice);
-    assert_eq!(heard.len(), 2);
+    let received = world.received(alice);
+    assert_eq!(received.len(), 2);
     assert_eq!(
-        heard[0],
+        received[0],
         ("call:ringing".into(), json!({ "callId": call, "calleeId": "bob", "deviceId": "phone" }))
     );
-    assert_eq!(heard[1].1["deviceId"], "tablet");
+    assert_eq!(received[1].1["deviceId"], "tablet");
 }
 
 #[test]
@@ -122,21 +122,21 @@ fn the_first_accept_wins() {
     assert_eq!(answer["state"], "connecting");
     world.refused(phone, "call:accept", json!({ "callId": call }), "invalid_state");
     assert_eq!(world.reasons(phone), ["answered_elsewhere"]);
-    let heard = world.heard(alice);
-    assert_eq!(heard.len(), 1);
-    assert_eq!(heard[0].1, json!({ "callId": call, "calleeId": "bob", "deviceId": "tablet" }));
+    let received = world.received(alice);
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0].1, json!({ "callId": call, "calleeId": "bob", "deviceId": "tablet" }));
 
-    // From here on the phone is told nothing, and can do nothing.
+    // From here on the phone receives no events, and its requests are refused.
     world.forget();
     world.ok(alice, "signal:offer", sdp("a"));
     world.refused(phone, "call:end", json!({ "callId": call }), "invalid_state");
     world.refused(phone, "call:end", json!({}), "call_id_required");
     world.ok(tablet, "call:end", json!({}));
-    assert_eq!(world.heard(phone), []);
+    assert_eq!(world.received(phone), []);
 }
 
 #[test]
-fn one_device_refuses_for_all() {
+fn a_rejection_on_one_device_ends_the_call_on_all() {
     let (mut world, alice, phone) = World::with_alice_and_bob();
     let tablet = world.open("bob", "tablet");
     world.call(alice, "bob");
@@ -158,7 +158,7 @@ fn a_device_may_refuse_as_busy() {
 }
 
 #[test]
-fn the_caller_takes_it_back() {
+fn a_caller_can_cancel() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     assert_eq!(world.ok(alice, "call:cancel", json!({}))["reason"], "cancelled");
@@ -200,7 +200,7 @@ fn an_accept_after_the_ring_time_is_too_late() {
 }
 
 #[test]
-fn a_side_that_found_no_path_says_so() {
+fn a_side_can_report_that_no_path_was_found() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     let call = world.call(alice, "bob");
     world.ok(bob, "call:accept", json!({}));
@@ -228,7 +228,7 @@ fn either_side_may_say_that_media_flows() {
 }
 
 #[test]
-fn media_that_stops_and_comes_back() {
+fn media_can_stop_and_resume() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     world.ok(bob, "call:accept", json!({}));
@@ -260,7 +260,7 @@ fn a_user_may_have_several_calls_where_the_limit_says_so() {
 }
 
 #[test]
-fn the_server_carries_only_so_many_calls() {
+fn the_number_of_calls_is_limited() {
     let mut world = World::new(|config| config.max_calls = 1);
     let (alice, carol) = (world.open("alice", "laptop"), world.open("carol", "laptop"));
     world.open("bob", "phone");

@@ -7,8 +7,8 @@ use super::{World, candidate, ms, sdp};
 
 /// The descriptions and candidates that a session heard, each as its `n`.
 fn relayed(world: &mut World, session: SessionId) -> Vec<(String, Value)> {
-    let heard = world.heard(session).into_iter();
-    heard
+    let received = world.received(session).into_iter();
+    received
         .filter(|(name, _)| name.starts_with("ice:") || name.starts_with("signal:"))
         .map(|(name, data)| (name, data["n"].clone()))
         .collect()
@@ -45,13 +45,13 @@ fn before_the_accept_everything_is_kept_for_the_device_that_accepts() {
     assert_eq!(relayed(&mut world, tablet), []);
     assert_eq!(world.hub.stats().journal_bytes, 0);
 
-    // With the description gone ahead, nothing is held any more.
+    // After the description, candidates are relayed at once.
     world.ok(alice, "ice:candidate", numbered(5, candidate(5)));
     assert_eq!(relayed(&mut world, phone), expect(&[("ice:candidate", 5)]));
 }
 
 #[test]
-fn what_the_server_alone_says_is_not_the_senders_to_say() {
+fn fields_that_the_server_sets_are_not_taken_from_the_sender() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     world.ok(bob, "call:accept", json!({}));
@@ -63,11 +63,11 @@ fn what_the_server_alone_says_is_not_the_senders_to_say() {
     data["roomId"] = Value::Null;
     data["mine"] = json!(true);
     world.ok(alice, "signal:offer", data);
-    let (_, heard) = world.heard(bob).remove(0);
-    let mut names: Vec<_> = heard.as_object().unwrap().keys().cloned().collect();
+    let (_, received) = world.received(bob).remove(0);
+    let mut names: Vec<_> = received.as_object().unwrap().keys().cloned().collect();
     names.sort();
     assert_eq!(names, ["callId", "from", "fromDevice", "mine", "sdp"]);
-    assert_eq!((&heard["from"], &heard["fromDevice"]), (&json!("alice"), &json!("laptop")));
+    assert_eq!((&received["from"], &received["fromDevice"]), (&json!("alice"), &json!("laptop")));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn after_the_accept_candidates_wait_for_their_description() {
 }
 
 #[test]
-fn they_wait_no_longer_than_the_hold() {
+fn candidates_wait_no_longer_than_the_hold_time() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     world.ok(alice, "ice:candidate", numbered(1, candidate(1)));
@@ -106,7 +106,7 @@ fn they_wait_no_longer_than_the_hold() {
 }
 
 #[test]
-fn zero_turns_the_hold_off() {
+fn a_hold_time_of_zero_disables_the_wait() {
     let mut world = World::new(|config| config.candidate_hold = ms(0));
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     world.call(alice, "bob");
@@ -130,7 +130,7 @@ fn a_newer_generation_drops_what_was_kept_of_the_older() {
 }
 
 #[test]
-fn the_journal_says_when_it_is_full() {
+fn a_full_journal_is_reported() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     for n in 0..64 {
@@ -147,7 +147,7 @@ fn the_journal_says_when_it_is_full() {
 }
 
 #[test]
-fn a_full_journal_is_not_held_against_a_side_that_can_hear() {
+fn a_full_journal_does_not_stop_relaying_to_a_connected_side() {
     let mut world = World::new(|config| config.journal_candidates = 2);
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     world.call(alice, "bob");
@@ -162,7 +162,7 @@ fn a_full_journal_is_not_held_against_a_side_that_can_hear() {
 }
 
 #[test]
-fn what_is_relayed_says_who_sent_it_and_keeps_its_fields() {
+fn relayed_events_name_their_sender_and_keep_their_fields() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     let call = world.call(alice, "bob");
     world.ok(bob, "call:accept", json!({}));
@@ -170,7 +170,7 @@ fn what_is_relayed_says_who_sent_it_and_keeps_its_fields() {
     let data = json!({ "sdp": "v=0\r\n", "from": "eve", "fromDevice": 7, "x": { "y": [1] } });
     world.ok(alice, "signal:offer", data);
     assert_eq!(
-        world.heard(bob),
+        world.received(bob),
         [(
             "signal:offer".into(),
             json!({
@@ -183,7 +183,7 @@ fn what_is_relayed_says_who_sent_it_and_keeps_its_fields() {
 
 /// Browsers print descriptions and candidates as objects; the seed sends both forms.
 #[test]
-fn every_form_a_browser_writes_is_taken() {
+fn candidates_in_each_form_of_browsers_are_accepted() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     world.ok(bob, "call:accept", json!({}));
@@ -198,7 +198,7 @@ fn every_form_a_browser_writes_is_taken() {
     ] {
         world.forget();
         world.ok(alice, "ice:candidate", data.clone());
-        assert_eq!(world.heard(bob)[0].1["candidate"], data["candidate"]);
+        assert_eq!(world.received(bob)[0].1["candidate"], data["candidate"]);
     }
 }
 
@@ -213,5 +213,5 @@ fn a_device_that_only_rings_sends_nothing_to_the_caller() {
         world.refused(bob, event, data, "invalid_state");
     }
     world.refused(alice, "signal:answer", sdp("a"), "invalid_state");
-    assert_eq!(world.heard(alice), []);
+    assert_eq!(world.received(alice), []);
 }

@@ -51,7 +51,7 @@ fn calling(target: &str) -> Value {
 }
 
 #[test]
-fn only_who_may_be_called_is_called() {
+fn only_permitted_users_can_be_called() {
     let mut world = World::new(|config| config.max_calls_per_user = 9);
     let alice = world.open_with("alice", "laptop", may_call(&["bob", "team-a:*"]));
     world.call(alice, "bob");
@@ -71,7 +71,7 @@ fn only_who_may_be_called_is_called() {
 }
 
 #[test]
-fn a_token_lowers_how_many_calls_there_may_be() {
+fn a_token_can_lower_the_limit_of_calls() {
     let mut world = World::new(|config| config.max_calls_per_user = 2);
     let alice = world.open_with("alice", "laptop", at_once(1));
     let bob = world.open_with("bob", "laptop", at_once(9));
@@ -105,13 +105,13 @@ fn a_token_without_the_relay_gets_stun_alone() {
     let alice = world.open_with("alice", "laptop", no_relay());
     let bob = world.open_with("bob", "phone", no_relay());
     let tablet = world.open("bob", "tablet");
-    assert!(is_stun_alone(&world.heard[&alice][0].1));
-    assert!(!is_stun_alone(&world.heard[&tablet][0].1));
+    assert!(is_stun_alone(&world.received[&alice][0].1));
+    assert!(!is_stun_alone(&world.received[&tablet][0].1));
     world.forget();
     let answer = world.ok(alice, "call:initiate", calling("bob"));
     assert!(is_stun_alone(&answer), "{answer}");
     // Each device has a token of its own.
-    let incoming = |world: &mut World, session| world.heard(session)[0].clone();
+    let incoming = |world: &mut World, session| world.received(session)[0].clone();
     assert!(is_stun_alone(&incoming(&mut world, bob).1));
     assert!(!is_stun_alone(&incoming(&mut world, tablet).1));
     let asked = json!(world.hub.ice_servers(world.now, &world.identity_with("bob", no_relay())));
@@ -122,7 +122,7 @@ fn a_token_without_the_relay_gets_stun_alone() {
     world.forget();
     world.input(Input::Lost { session: alice });
     world.connect("alice", "laptop", expires, Resume::From { session: alice, seq: 1 });
-    let (name, welcome) = &world.heard[&alice][0];
+    let (name, welcome) = &world.received[&alice][0];
     assert_eq!((name.as_str(), &welcome["resumed"]), ("welcome", &json!(true)));
     assert!(!is_stun_alone(welcome));
 }

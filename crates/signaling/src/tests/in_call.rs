@@ -16,19 +16,19 @@ fn accepted() -> (World, SessionId, SessionId) {
 }
 
 fn one(world: &mut World, session: SessionId) -> (String, Value) {
-    let mut heard = world.heard(session);
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    heard.remove(0)
+    let mut received = world.received(session);
+    assert_eq!(received.len(), 1, "{received:?}");
+    received.remove(0)
 }
 
 #[test]
-fn the_other_side_hears_what_one_sends() {
+fn events_of_one_side_reach_the_other() {
     let (mut world, alice, bob) = accepted();
     world.ok(alice, "media:update", json!({ "muted": true }));
     world.ok(alice, "media:update", json!({ "video": false }));
-    let heard = world.heard(bob);
-    assert_eq!(heard.len(), 2);
-    let (name, data) = &heard[1];
+    let received = world.received(bob);
+    assert_eq!(received.len(), 2);
+    let (name, data) = &received[1];
     assert_eq!(name, "media:updated");
     // The media that it reported before is unchanged.
     assert_eq!((&data["muted"], &data["video"]), (&json!(true), &json!(false)));
@@ -83,7 +83,7 @@ fn a_call_is_upgraded_when_both_want_it() {
 }
 
 #[test]
-fn sides_say_to_each_other_what_they_like() {
+fn messages_between_the_sides_have_any_content() {
     let (mut world, alice, bob) = accepted();
     world.ok(alice, "call:message", json!({ "data": { "hand": "raised" }, "from": "mallory" }));
     let (name, data) = one(&mut world, bob);
@@ -146,7 +146,7 @@ fn relay_credentials_are_fresh_at_half_their_time() {
 }
 
 #[test]
-fn relay_credentials_may_be_asked_for() {
+fn relay_credentials_are_sent_on_request() {
     let (mut world, alice, _) = accepted();
     world.pass(Duration::from_secs(60));
     let answer = world.ok(alice, "ice:refresh", json!({}));

@@ -22,7 +22,7 @@ impl World {
         let session = SessionId::generate(self.now.unix_ms(), &mut self.rng);
         let device = Some(DeviceId::new(device).unwrap());
         self.input(Input::Open { session, identity: identity.into(), device, resume: Resume::New });
-        self.heard[&session][0].1.clone()
+        self.received[&session][0].1.clone()
     }
 }
 

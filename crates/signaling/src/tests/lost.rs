@@ -38,8 +38,8 @@ fn the_same_device_takes_its_place_again() {
     world.ok(bob, "signal:offer", sdp("b"));
     world.forget();
     let back = world.open("alice", "laptop");
-    assert_eq!(world.heard[&back][1].0, "call:state");
-    assert_eq!(world.heard[&back][1].1["call"]["state"], "connected");
+    assert_eq!(world.received[&back][1].0, "call:state");
+    assert_eq!(world.received[&back][1].1["call"]["state"], "connected");
     assert_eq!(world.names(back), ["signal:offer", "ice:candidate"]);
     assert_eq!(world.names(bob), ["call:reconnected"]);
     world.pass(2 * GRACE);
@@ -50,7 +50,7 @@ fn the_same_device_takes_its_place_again() {
 }
 
 #[test]
-fn another_device_of_the_same_user_does_not() {
+fn another_device_of_the_same_user_does_not_take_its_place() {
     let (mut world, alice, _) = connected();
     world.close(alice);
     let other = world.open("alice", "phone");
@@ -65,7 +65,7 @@ fn a_device_that_connects_twice_replaces_itself() {
     let (mut world, alice, bob) = connected();
     let again = world.open("alice", "laptop");
     assert_eq!(world.closed[&alice], CloseReason::Replaced);
-    // Nothing was lost, so nobody is told.
+    // Nothing was lost, so no event is sent.
     assert_eq!(world.names(bob), [""; 0]);
     // The front may report the old connection late.
     world.close(alice);
@@ -87,7 +87,7 @@ fn both_sides_may_be_lost_at_once() {
 }
 
 #[test]
-fn a_lost_side_while_connecting() {
+fn a_side_may_be_lost_while_connecting() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     world.ok(bob, "call:accept", json!({}));
@@ -123,9 +123,9 @@ fn a_ringing_call_waits_for_a_device_to_return() {
     let tablet = world.open("bob", "tablet");
     let phone = world.open("bob", "phone");
     for device in [tablet, phone] {
-        let heard = world.heard(device);
-        assert_eq!(heard[0].0, "call:incoming");
-        assert_eq!(heard[0].1["callId"], json!(call));
+        let received = world.received(device);
+        assert_eq!(received[0].0, "call:incoming");
+        assert_eq!(received[0].1["callId"], json!(call));
     }
     world.ok(phone, "call:accept", json!({}));
     assert_eq!(world.reasons(tablet), ["answered_elsewhere"]);
@@ -142,7 +142,7 @@ fn a_ringing_call_whose_devices_are_gone_times_out() {
 }
 
 #[test]
-fn a_caller_who_is_lost_while_it_rings() {
+fn a_caller_may_be_lost_while_the_call_rings() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     world.call(alice, "bob");
     world.ok(alice, "signal:offer", sdp("a"));

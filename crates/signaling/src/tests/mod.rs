@@ -62,21 +62,21 @@ fn identity(name: &str, expires: u64) -> Identity {
     Identity { user, name: None, expires, grants, token, issued: None }
 }
 
-/// A hub with clients around it that remember what they heard.
+/// A hub and its clients, which record the events that they receive.
 struct World {
     hub: Hub,
     now: Now,
     rng: StdRng,
     requests: u64,
-    /// The events that each session heard since it was last asked: names with payloads.
-    heard: BTreeMap<SessionId, Vec<(String, Value)>>,
+    /// The events that each session has received since the last query: names with payloads.
+    received: BTreeMap<SessionId, Vec<(String, Value)>>,
     closed: BTreeMap<SessionId, CloseReason>,
     /// Connections that go on with an earlier session.
     resumed: BTreeMap<SessionId, SessionId>,
     /// The number of the last event that had one.
     last_seq: Option<u64>,
     ended: Vec<CallId>,
-    /// The users who joined and left rooms, as the relay is told.
+    /// The users who joined and left rooms, as they are reported to the relay.
     moved: Vec<(CallId, UserId, &'static str)>,
     /// The kicked users whose credentials the relay takes again.
     readmitted: Vec<UserId>,
@@ -102,7 +102,7 @@ impl World {
             now: Now { instant: Instant::now(), unix: Duration::from_secs(1_700_000_000) },
             rng: StdRng::seed_from_u64(7),
             requests: 0,
-            heard: BTreeMap::new(),
+            received: BTreeMap::new(),
             closed: BTreeMap::new(),
             resumed: BTreeMap::new(),
             last_seq: None,
@@ -137,15 +137,15 @@ impl World {
                 Output::Welcome { session, data } => {
                     let data = data.value();
                     schemas::check_welcome(&data);
-                    self.heard.entry(session).or_default().push(("welcome".into(), data));
+                    self.received.entry(session).or_default().push(("welcome".into(), data));
                 }
                 Output::Send { session, seq, event } => {
                     let data = event.data.value();
                     schemas::check_event(event.name, &data);
                     assert!(self.hub.session(session).is_none_or(|session| session.is_here()));
                     self.last_seq = seq.or(self.last_seq);
-                    let heard = self.heard.entry(session).or_default();
-                    heard.push((event.name.to_owned(), data));
+                    let received = self.received.entry(session).or_default();
+                    received.push((event.name.to_owned(), data));
                 }
                 Output::Resumed { connection, session } => {
                     assert!(self.resumed.insert(connection, session).is_none());
@@ -236,7 +236,7 @@ impl World {
         serde_json::from_value(answer["callId"].clone()).unwrap()
     }
 
-    /// Connects a call between two sessions, and forgets what was heard on the way.
+    /// Connects a call between two sessions, and drops the events received meanwhile.
     fn connected_call(&mut self, alice: SessionId, bob: SessionId) {
         self.call(alice, "bob");
         self.ok(bob, "call:accept", json!({}));
@@ -257,39 +257,39 @@ impl World {
         self.now = end;
     }
 
-    /// Returns what the session heard since the last time, without the states of calls.
-    fn heard(&mut self, session: SessionId) -> Vec<(String, Value)> {
-        let mut heard = self.heard.remove(&session).unwrap_or_default();
+    /// Returns the events that the session received since the last time, without the states of calls.
+    fn received(&mut self, session: SessionId) -> Vec<(String, Value)> {
+        let mut received = self.received.remove(&session).unwrap_or_default();
         let shows = ["call:state", "welcome", "call:sync"];
-        heard.retain(|(name, _)| !shows.contains(&name.as_str()));
-        heard
+        received.retain(|(name, _)| !shows.contains(&name.as_str()));
+        received
     }
 
     fn names(&mut self, session: SessionId) -> Vec<String> {
-        self.heard(session).into_iter().map(|(name, _)| name).collect()
+        self.received(session).into_iter().map(|(name, _)| name).collect()
     }
 
-    /// The states that the session was shown since the last time.
+    /// Returns the states that the session received since the last time.
     fn states(&mut self, session: SessionId) -> Vec<String> {
-        let heard = self.heard.remove(&session).unwrap_or_default().into_iter();
-        heard
+        let received = self.received.remove(&session).unwrap_or_default().into_iter();
+        received
             .filter(|(name, _)| name == "call:state")
             .map(|(_, data)| data["call"]["state"].as_str().unwrap().to_owned())
             .collect()
     }
 
-    /// The reasons of the `call:ended`s that the session heard since the last time.
+    /// Returns the reasons of the `call:ended`s that the session received since the last time.
     fn reasons(&mut self, session: SessionId) -> Vec<String> {
-        let heard = self.heard(session).into_iter();
-        heard
+        let received = self.received(session).into_iter();
+        received
             .filter(|(name, _)| name == "call:ended")
             .map(|(_, data)| data["reason"].as_str().unwrap().to_owned())
             .collect()
     }
 
-    /// Forgets what was heard so far.
+    /// Drops the events received so far.
     fn forget(&mut self) {
-        self.heard.clear();
+        self.received.clear();
     }
 
     /// Nothing is left of anything once every session is gone and time has gone by.

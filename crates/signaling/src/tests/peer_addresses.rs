@@ -1,4 +1,4 @@
-//! The addresses that the sides of a call announce, as the relay is told them.
+//! The addresses that the sides of a call announce, as they are passed to the relay.
 
 use std::net::IpAddr;
 
@@ -35,7 +35,7 @@ fn at(ip: &str) -> Value {
 }
 
 #[test]
-fn each_side_s_addresses_are_told_in_whichever_form_they_come() {
+fn the_addresses_of_each_side_are_announced_in_each_form() {
     let (mut world, alice, bob) = world();
     let call = world.call(alice, "bob");
     // Before the accept, too: the caller's candidates are kept, and go out in one burst later.
@@ -62,7 +62,7 @@ fn each_side_s_addresses_are_told_in_whichever_form_they_come() {
 
 /// The relay knows of an address before the other side does, whichever way it takes.
 #[test]
-fn the_relay_is_told_before_the_other_side() {
+fn the_relay_is_notified_before_the_other_side() {
     for (described, hold) in [(true, 300), (false, 300), (false, 0)] {
         let mut world = World::new(|config| {
             config.announce_peers = true;
@@ -114,7 +114,7 @@ fn only_the_sides_of_a_call_announce_addresses() {
 }
 
 #[test]
-fn nothing_is_told_to_a_relay_that_does_not_ask() {
+fn without_the_option_no_address_is_announced() {
     let (mut world, alice, _) = World::with_alice_and_bob();
     let call = world.call(alice, "bob");
     world.ok(alice, "ice:candidate", candidate(1));

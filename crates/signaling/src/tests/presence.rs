@@ -19,8 +19,8 @@ fn text(value: &Value) -> &str {
 
 /// The changes that a session has heard of since the last time.
 fn changes(world: &mut World, session: SessionId) -> Vec<String> {
-    let heard = world.heard(session).into_iter();
-    let changes = heard.filter(|(name, _)| name == "presence:changed");
+    let received = world.received(session).into_iter();
+    let changes = received.filter(|(name, _)| name == "presence:changed");
     changes
         .map(|(_, data)| format!("{} {}", text(&data["userId"]), text(&data["status"])))
         .collect()
@@ -32,7 +32,7 @@ fn may_see(patterns: &[&str]) -> Grants {
 }
 
 #[test]
-fn a_watcher_hears_of_each_change() {
+fn a_watcher_is_notified_of_each_change() {
     let mut world = World::new(|_| {});
     let alice = world.open("alice", "laptop");
     assert_eq!(
@@ -60,20 +60,20 @@ fn a_watcher_hears_of_each_change() {
 
 /// A state that is over at once was never a change.
 #[test]
-fn what_is_over_at_once_is_no_change() {
+fn a_momentary_state_is_not_reported() {
     let mut world = World::new(|_| {});
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     assert_eq!(watch(&mut world, alice, &["bob"]), ["bob online"]);
     // It is replaced by its own device.
     let bob = [world.open("bob", "phone"), bob][0];
-    // It calls somebody who is not there.
+    // It calls a user who is offline.
     world.call(bob, "nobody");
     assert_eq!(changes(&mut world, alice), [""; 0]);
     world.assert_nothing_is_left();
 }
 
 #[test]
-fn a_list_takes_the_place_of_the_one_before() {
+fn a_new_list_replaces_the_previous_one() {
     let mut world = World::new(|_| {});
     let alice = world.open("alice", "laptop");
     watch(&mut world, alice, &["bob", "carol"]);
@@ -99,7 +99,7 @@ fn a_list_takes_the_place_of_the_one_before() {
 }
 
 #[test]
-fn a_user_who_may_come_back_is_online() {
+fn a_user_is_online_until_the_lost_session_expires() {
     let mut world = World::new(|_| {});
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     watch(&mut world, alice, &["bob"]);
@@ -112,7 +112,7 @@ fn a_user_who_may_come_back_is_online() {
 }
 
 #[test]
-fn a_watcher_that_comes_back_has_missed_nothing() {
+fn a_watcher_that_resumes_gets_all_changes() {
     let mut world = World::new(|_| {});
     let alice = world.open("alice", "laptop");
     watch(&mut world, alice, &["bob"]);
@@ -131,7 +131,7 @@ fn a_watcher_that_comes_back_has_missed_nothing() {
 
 /// A name would bring an answer that is out of date, and keep it.
 #[test]
-fn a_list_that_is_named_is_asked_each_time() {
+fn a_subscribe_with_a_message_id_is_answered_anew_each_time() {
     let mut world = World::new(|_| {});
     let alice = world.open("alice", "laptop");
     let data = json!({ "userIds": ["bob"], "msgId": "1" });
@@ -145,7 +145,7 @@ fn a_list_that_is_named_is_asked_each_time() {
 
 /// The answer has what happened by then, and nothing of it comes again.
 #[test]
-fn what_was_due_before_a_list_is_in_its_answer() {
+fn the_answer_to_a_list_includes_overdue_changes() {
     let mut world = World::new(|_| {});
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     watch(&mut world, alice, &["bob"]);
@@ -153,13 +153,13 @@ fn what_was_due_before_a_list_is_in_its_answer() {
     // A driver that is late with its timers.
     world.now = world.now + ms(30_000);
     assert_eq!(watch(&mut world, alice, &["bob"]), ["bob offline"]);
-    let heard = changes(&mut world, alice);
-    assert_eq!(heard, ["bob offline"], "once, to the list before");
+    let received = changes(&mut world, alice);
+    assert_eq!(received, ["bob offline"], "once, to the list before");
     world.assert_nothing_is_left();
 }
 
 #[test]
-fn only_who_may_be_seen_is_seen() {
+fn only_permitted_users_can_be_watched() {
     let mut world = World::new(|_| {});
     let alice = world.open_with("alice", "laptop", may_see(&["bob", "team-a:*"]));
     watch(&mut world, alice, &["bob", "team-a:x"]);
@@ -183,7 +183,7 @@ fn only_who_may_be_seen_is_seen() {
 }
 
 #[test]
-fn a_token_that_lowers_the_number_of_calls_makes_busy() {
+fn a_token_with_a_lower_limit_of_calls_makes_its_user_busy() {
     let mut world = World::new(|config| config.max_calls_per_user = 2);
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     watch(&mut world, alice, &["bob"]);

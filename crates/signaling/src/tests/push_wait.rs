@@ -1,4 +1,4 @@
-//! Calls that reach no device, where there is somebody to ask.
+//! Calls that reach no device, with a back end that may have them held.
 
 use std::time::Duration;
 
@@ -47,13 +47,13 @@ fn a_call_that_is_held_waits_no_longer_than_it_would_ring() {
 }
 
 #[test]
-fn a_call_that_nobody_wants_held_ends_as_offline() {
+fn a_call_that_is_not_held_ends_as_offline() {
     let (mut world, alice, call) = world();
     world.input(Input::HoldDecision { call, hold: false });
     assert_eq!(world.reasons(alice), ["offline"]);
     world.input(Input::HoldDecision { call, hold: true });
 
-    // And so does one about which nothing is said in time.
+    // So does a call without a decision in time.
     let second = world.call(alice, "bob");
     world.pass(ms(1999));
     assert_eq!(state(&world, second), CallState::Initiating);
@@ -84,7 +84,7 @@ fn an_answer_comes_too_late_for_a_call_that_rings_or_is_over() {
 }
 
 #[test]
-fn devices_that_do_not_come_back_are_none() {
+fn the_back_end_is_asked_once_lost_devices_have_not_returned() {
     let mut world = World::new(|config| config.ask_to_hold = true);
     let (alice, bob) =
         (world.open("alice", "laptop"), world.connect("bob", "phone", u64::MAX / 2, Resume::New));

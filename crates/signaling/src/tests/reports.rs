@@ -100,7 +100,7 @@ fn the_end_waits_for_the_last_allocation() {
 }
 
 #[test]
-fn the_end_does_not_wait_for_ever() {
+fn the_report_of_an_end_waits_for_a_limited_time() {
     let (mut world, alice, bob) = world();
     let call = world.call(alice, "bob");
     let usage = allocation(&mut world, call);
@@ -114,9 +114,9 @@ fn the_end_does_not_wait_for_ever() {
     world.assert_nothing_is_left();
 }
 
-/// However few of the calls that are over are still shown.
+/// Even if the list of ended calls has no room for it.
 #[test]
-fn an_end_is_reported_though_the_call_is_shown_no_more() {
+fn an_end_is_reported_after_the_call_is_no_longer_listed() {
     let mut world = World::new(|config| {
         config.report_calls = true;
         config.ended_calls = 0;
@@ -134,7 +134,7 @@ fn an_end_is_reported_though_the_call_is_shown_no_more() {
 }
 
 #[test]
-fn a_relay_that_has_stopped_is_not_waited_for() {
+fn the_report_of_an_end_does_not_wait_for_a_stopped_relay() {
     let (mut world, alice, _) = world();
     let call = world.call(alice, "bob");
     allocation(&mut world, call);
@@ -146,7 +146,7 @@ fn a_relay_that_has_stopped_is_not_waited_for() {
 }
 
 #[test]
-fn of_steps_that_nobody_wants_the_end_alone_is_reported() {
+fn without_subscribed_steps_only_the_end_is_reported() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     let call = world.call(alice, "bob");
     let usage = allocation(&mut world, call);

@@ -25,8 +25,8 @@ fn come_back(
     let expires = world.now.unix_secs() + 86_400;
     let connection = world.connect(name, device, expires, Resume::From { session, seq });
     let now = world.resumed.get(&connection).copied().unwrap_or(connection);
-    let mut heard = world.heard[&now].iter().rev();
-    let (_, welcome) = heard.find(|(name, _)| name == "welcome").expect("a welcome");
+    let mut received = world.received[&now].iter().rev();
+    let (_, welcome) = received.find(|(name, _)| name == "welcome").expect("a welcome");
     assert_eq!(welcome["sessionId"], json!(now));
     assert_eq!(welcome["resumed"] == json!(true), now == session);
     now
@@ -67,7 +67,7 @@ fn missed_events_come_once_and_in_order() {
 }
 
 #[test]
-fn what_it_has_does_not_come_again() {
+fn received_events_are_not_replayed() {
     let (mut world, [alice, bob], [seq, _]) = connected();
     for n in 1..=3 {
         world.ok(bob, "ice:candidate", candidate(n));
@@ -76,8 +76,8 @@ fn what_it_has_does_not_come_again() {
     world.forget();
     // It had the first, and says so; later it says that it has all.
     let back = come_back(&mut world, "alice", "laptop", alice, seq + 1);
-    let heard = world.heard(back);
-    let lines: Vec<_> = heard.iter().map(|(_, data)| &data["candidate"]["candidate"]).collect();
+    let received = world.received(back);
+    let lines: Vec<_> = received.iter().map(|(_, data)| &data["candidate"]["candidate"]).collect();
     assert_eq!(lines.len(), 2);
     assert!(lines[0].as_str().unwrap().starts_with("candidate:2 "), "{lines:?}");
     let last = world.hub.outbox().last_seq(alice);
@@ -88,12 +88,12 @@ fn what_it_has_does_not_come_again() {
     );
     lose(&mut world, alice);
     come_back(&mut world, "alice", "laptop", alice, last);
-    // But what was said while it was away.
+    // No event was sent while it was away.
     assert_eq!(world.names(alice), [""; 0]);
 }
 
 #[test]
-fn a_connection_that_nobody_missed_is_replaced() {
+fn a_connection_that_was_not_yet_lost_is_replaced() {
     let (mut world, [alice, bob], [seq, _]) = connected();
     // The old one hangs; the server does not know it yet.
     world.ok(bob, "ice:candidate", candidate(1));
@@ -105,7 +105,7 @@ fn a_connection_that_nobody_missed_is_replaced() {
 }
 
 #[test]
-fn an_end_in_the_meantime_is_told() {
+fn an_end_during_the_absence_is_sent_on_resume() {
     let (mut world, [alice, bob], [seq, _]) = connected();
     lose(&mut world, alice);
     world.ok(bob, "call:end", json!({}));
@@ -115,7 +115,7 @@ fn an_end_in_the_meantime_is_told() {
 }
 
 #[test]
-fn a_session_is_kept_for_so_long() {
+fn a_lost_session_is_kept_for_a_limited_time() {
     let (mut world, [alice, bob], [seq, _]) = connected();
     world.ok(bob, "call:end", json!({}));
     lose(&mut world, alice);
@@ -149,7 +149,7 @@ fn a_session_of_another_user_is_not_resumed() {
 }
 
 #[test]
-fn a_device_that_comes_back_without_its_session_is_told_where_the_call_stands() {
+fn a_device_with_a_new_session_gets_the_state_of_its_call() {
     let (mut world, [alice, bob], _) = connected();
     world.ok(bob, "ice:candidate", candidate(1));
     lose(&mut world, alice);
@@ -157,10 +157,10 @@ fn a_device_that_comes_back_without_its_session_is_told_where_the_call_stands() 
     world.forget();
     // A page that was loaded again, or a plain Socket.IO client.
     let back = world.connect("alice", "laptop", u64::MAX, Resume::Never);
-    let heard = world.heard.remove(&back).unwrap();
-    let names: Vec<_> = heard.iter().map(|(name, _)| name.as_str()).collect();
+    let received = world.received.remove(&back).unwrap();
+    let names: Vec<_> = received.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["welcome", "call:state", "call:sync"]);
-    let sync = &heard[2].1;
+    let sync = &received[2].1;
     assert_eq!(sync["call"]["state"], "connected");
     assert_eq!(sync["description"]["type"], "answer");
     assert_eq!(sync["description"]["sdp"], sdp("b")["sdp"]);
@@ -177,10 +177,10 @@ fn a_device_that_comes_back_without_its_session_is_told_where_the_call_stands() 
     world.ok(bob, "ice:candidate", candidate(3));
     let again = world.connect("alice", "laptop", u64::MAX, Resume::Never);
     assert_eq!(world.closed[&back], CloseReason::Replaced);
-    let sync = world.heard.remove(&again).unwrap().pop().unwrap().1;
+    let sync = world.received.remove(&again).unwrap().pop().unwrap().1;
     assert_eq!(sync["description"]["type"], "offer");
     assert_eq!(sync["candidates"].as_array().map(Vec::len), Some(1));
-    // Open questions are told as well, to each side its own.
+    // Each side also gets its own open requests.
     let other = if sync["call"]["type"] == "video" { "audio" } else { "video" };
     world.ok(bob, "call:upgrade", json!({ "callType": other }));
     let tablet = world.open("alice", "tablet");
@@ -189,7 +189,7 @@ fn a_device_that_comes_back_without_its_session_is_told_where_the_call_stands() 
     for (user, device, to) in [("alice", "laptop", json!("tablet")), ("bob", "phone", Value::Null)]
     {
         let back = world.connect(user, device, u64::MAX, Resume::Never);
-        let sync = world.heard.remove(&back).unwrap().pop().unwrap().1;
+        let sync = world.received.remove(&back).unwrap().pop().unwrap().1;
         assert_eq!(sync["upgrade"], json!({ "from": "bob", "callType": other }));
         assert_eq!(sync["transferTo"], to);
     }
@@ -250,7 +250,7 @@ fn a_client_that_acknowledges_nothing_is_bounded() {
 }
 
 #[test]
-fn who_waits_makes_room_for_who_is_there() {
+fn lost_sessions_are_dropped_for_new_connections() {
     let mut world = World::new(|config| {
         config.max_sessions = 3;
         config.max_sessions_per_user = 2;
@@ -271,7 +271,7 @@ fn who_waits_makes_room_for_who_is_there() {
 }
 
 #[test]
-fn a_fresh_token_counts_from_then_on() {
+fn the_token_of_a_resume_replaces_the_old_one() {
     let mut world = World::new(|_| {});
     let start = world.now.unix_secs();
     let alice = world.open_until("alice", "laptop", start + 60);
@@ -280,7 +280,7 @@ fn a_fresh_token_counts_from_then_on() {
     assert_eq!(come_back(&mut world, "alice", "laptop", alice, 0), alice);
     world.pass(ms(3_600_000));
     assert!(world.hub.is_here(alice));
-    // With one whose time is over nobody comes back.
+    // An expired token resumes no session.
     lose(&mut world, alice);
     let from = Resume::From { session: alice, seq: 0 };
     let stale = world.connect("alice", "laptop", start, from);
@@ -294,7 +294,7 @@ fn a_fresh_token_counts_from_then_on() {
 }
 
 #[test]
-fn the_same_request_again_is_answered_again() {
+fn a_repeated_request_gets_the_same_answer() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     let initiate = json!({ "targetUserId": "bob", "callType": "audio", "msgId": "m1" });
     let first = world.ok(alice, "call:initiate", initiate.clone());
@@ -326,7 +326,7 @@ fn the_same_request_again_is_answered_again() {
 }
 
 #[test]
-fn a_server_that_stops_says_when_to_come_back() {
+fn a_stopping_server_tells_clients_when_to_reconnect() {
     let mut world = World::new(|config| config.max_sessions = 5000);
     let sessions: Vec<_> = (0..3000).map(|n| world.open(&format!("u{n}"), "one")).collect();
     lose(&mut world, sessions[0]);
@@ -334,8 +334,8 @@ fn a_server_that_stops_says_when_to_come_back() {
     world.input(Input::Shutdown);
     let mut after: Vec<u64> = Vec::new();
     for session in &sessions[1..] {
-        let heard = world.heard(*session);
-        let (name, data): &(String, Value) = &heard[0];
+        let received = world.received(*session);
+        let (name, data): &(String, Value) = &received[0];
         assert_eq!(name, "server:draining");
         after.push(data["reconnectAfterMs"].as_u64().unwrap());
         assert_eq!(world.closed[session], CloseReason::ServerShutdown);

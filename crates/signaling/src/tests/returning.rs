@@ -45,9 +45,12 @@ fn connected() -> (World, SessionId, SessionId) {
 fn a_client_that_leaves_ends_its_call() {
     let (mut world, alice, bob) = connected();
     world.input(Input::Left { session: alice });
-    let heard = world.heard(bob);
-    assert_eq!(heard.len(), 1, "nobody is waited for: {heard:?}");
-    assert_eq!((&heard[0].1["reason"], &heard[0].1["endedBy"]), (&json!("left"), &json!("alice")));
+    let received = world.received(bob);
+    assert_eq!(received.len(), 1, "nobody is waited for: {received:?}");
+    assert_eq!(
+        (&received[0].1["reason"], &received[0].1["endedBy"]),
+        (&json!("left"), &json!("alice"))
+    );
     assert_eq!(world.ended.len(), 1);
     world.assert_nothing_is_left();
 }
@@ -63,7 +66,7 @@ fn a_caller_who_leaves_while_it_rings_ends_the_call() {
 }
 
 #[test]
-fn a_device_of_the_callee_that_leaves_is_one_less() {
+fn a_call_stays_with_the_remaining_devices_of_the_callee() {
     let (mut world, alice, phone) = World::with_alice_and_bob();
     let tablet = world.open("bob", "tablet");
     world.call(alice, "bob");
@@ -75,7 +78,7 @@ fn a_device_of_the_callee_that_leaves_is_one_less() {
 }
 
 #[test]
-fn a_call_that_is_being_handed_on_goes_on_at_the_other_device() {
+fn a_call_in_transfer_continues_on_the_other_device() {
     for takes in [true, false] {
         let (mut world, alice, laptop) = World::with_alice_and_bob();
         let phone = world.open("bob", "tablet");
@@ -99,15 +102,15 @@ fn a_call_that_is_being_handed_on_goes_on_at_the_other_device() {
 }
 
 #[test]
-fn a_participant_that_leaves_is_out_of_its_room() {
+fn a_client_that_leaves_also_leaves_its_room() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     for session in [alice, bob] {
         world.ok(session, "room:join", json!({ "roomId": "r" }));
     }
     world.forget();
     world.input(Input::Left { session: alice });
-    let heard = world.heard(bob);
-    assert_eq!((heard[0].0.as_str(), &heard[0].1["reason"]), ("room:left", &json!("left")));
+    let received = world.received(bob);
+    assert_eq!((received[0].0.as_str(), &received[0].1["reason"]), ("room:left", &json!("left")));
     world.assert_nothing_is_left();
 }
 
@@ -126,7 +129,7 @@ fn a_client_that_names_no_device_goes_on_as_the_one_that_was_lost() {
 }
 
 #[test]
-fn a_client_that_says_what_it_was_given_is_that_device() {
+fn a_client_that_sends_its_assigned_device_id_is_that_device() {
     let (mut world, alice, bob) = connected();
     let device = device_of(&world, alice);
     // Also before the server has noticed that it was lost, and with another token.

@@ -18,7 +18,7 @@ fn online<const N: usize>(world: &mut World, names: [&str; N]) -> [SessionId; N]
 /// One user who calls another one without end could keep that one from calling and from being
 /// called.
 #[test]
-fn who_is_called_can_call_and_be_called() {
+fn a_user_with_a_ringing_call_can_call_and_be_called() {
     let mut world = World::new(|_| {});
     let [mallory, bob, alice, _, watcher] =
         online(&mut world, ["mallory", "bob", "alice", "carol", "watcher"]);
@@ -47,7 +47,7 @@ fn who_is_called_can_call_and_be_called() {
 }
 
 #[test]
-fn a_ringing_call_makes_busy_where_that_is_asked_for() {
+fn a_ringing_call_makes_its_user_busy_if_configured() {
     let mut world = World::new(|config| config.ringing_is_busy = true);
     let [mallory, bob, alice, watcher] = online(&mut world, ["mallory", "bob", "alice", "watcher"]);
     world.ok(watcher, "presence:subscribe", json!({ "userIds": ["bob"] }));
@@ -91,7 +91,7 @@ fn a_lost_call_that_rings_makes_place_for_another() {
 }
 
 #[test]
-fn only_so_many_calls_ring_at_a_user() {
+fn ringing_calls_per_user_are_limited() {
     let mut world = World::new(|config| config.max_ringing_per_user = 3);
     let [bob, watcher] = online(&mut world, ["bob", "watcher"]);
     world.ok(watcher, "presence:subscribe", json!({ "userIds": ["bob"] }));
@@ -102,7 +102,7 @@ fn only_so_many_calls_ring_at_a_user() {
     }
     assert_eq!(world.names(bob), ["call:incoming"; 3]);
     assert_eq!(world.reasons(callers[3]), ["busy"]);
-    assert_eq!(world.heard(watcher)[0].1["status"], "busy");
+    assert_eq!(world.received(watcher)[0].1["status"], "busy");
     world.ok(callers[0], "call:cancel", json!({}));
     world.call(callers[3], "bob");
     assert_eq!(world.reasons(callers[3]), [""; 0]);
@@ -137,7 +137,7 @@ fn a_pair_has_a_rate_that_lasts_over_new_connections() {
 }
 
 #[test]
-fn a_token_for_no_call_at_all_takes_none() {
+fn a_user_whose_token_permits_no_calls_is_busy() {
     let mut world = World::new(|_| {});
     let [alice] = online(&mut world, ["alice"]);
     world.open_with("bob", "phone", at_once(0));

@@ -75,7 +75,7 @@ pub(super) fn check_answer(request: &str, answer: &Value) {
 }
 
 #[test]
-fn what_is_not_documented_is_found() {
+fn undocumented_fields_and_values_are_detected() {
     let good =
         json!({ "callId": "01JNVH0A7GQ2W5E8R1T4Y6V9PB", "calleeId": "bob", "deviceId": "phone" });
     check_event("call:accepted", &good);

@@ -7,11 +7,11 @@ use super::{World, candidate, ms, sdp};
 /// Each side hears what the diagram shows, in its order, from clients that know nothing but the
 /// seed: no `call:ring`, no `call:connected`, and no `callId` where the diagram has none.
 #[test]
-fn the_diagram_event_for_event() {
+fn the_events_are_those_of_the_diagram() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     let initiate = json!({ "targetUserId": "bob", "callType": "video" });
     world.emit(alice, "call:initiate", initiate);
-    let incoming = world.heard(bob);
+    let incoming = world.received(bob);
     assert_eq!(incoming.len(), 1);
     assert_eq!(incoming[0].0, "call:incoming");
     assert_eq!(incoming[0].1["callerId"], "alice");
@@ -36,7 +36,7 @@ fn the_diagram_event_for_event() {
 
     world.pass(ms(5000));
     world.emit(alice, "call:end", json!({ "callId": call }));
-    let ended = world.heard(bob);
+    let ended = world.received(bob);
     assert_eq!(ended.len(), 1);
     assert_eq!(ended[0].0, "call:ended");
     assert_eq!(
@@ -97,10 +97,10 @@ fn busy_and_offline_come_as_call_ended() {
         let data = json!({ "targetUserId": target, "callType": "audio" });
         let answer = world.ok(alice, "call:initiate", data);
         assert_eq!(answer["state"], "initiating");
-        let heard = world.heard(alice);
-        assert_eq!(heard.len(), 1);
+        let received = world.received(alice);
+        assert_eq!(received.len(), 1);
         assert_eq!(
-            heard[0].1,
+            received[0].1,
             json!({ "callId": answer["callId"], "reason": reason, "endedBy": null, "duration": 0.0 })
         );
     }

@@ -11,7 +11,7 @@ use crate::{CloseReason, ErrorCode};
 fn a_session_is_welcomed() {
     let mut world = World::new(|_| {});
     let alice = world.open("alice", "laptop");
-    let (name, data) = &world.heard[&alice][0];
+    let (name, data) = &world.received[&alice][0];
     assert_eq!(name, "welcome");
     assert_eq!(data["sessionId"], json!(alice));
     assert_eq!((&data["userId"], &data["deviceId"]), (&json!("alice"), &json!("laptop")));
@@ -23,7 +23,7 @@ fn a_session_is_welcomed() {
 fn without_a_secret_there_are_no_relay_credentials() {
     let mut world = World::new(|config| config.turn_secrets = Default::default());
     let alice = world.open("alice", "laptop");
-    let data = &world.heard[&alice][0].1;
+    let data = &world.received[&alice][0].1;
     assert_eq!(data["turnCredentials"], Value::Null);
     assert_eq!(data["iceServers"], json!([{ "urls": ["stun:192.0.2.1:3478"] }]));
 }
@@ -60,7 +60,7 @@ fn a_token_may_outlive_every_clock() {
 }
 
 #[test]
-fn there_are_only_so_many_sessions() {
+fn sessions_are_limited() {
     let mut world = World::new(|config| {
         config.max_sessions = 3;
         config.max_sessions_per_user = 2;
@@ -81,7 +81,7 @@ fn there_are_only_so_many_sessions() {
 }
 
 #[test]
-fn who_sends_too_much_is_slowed_and_then_closed() {
+fn excess_events_are_refused_and_then_close_the_session() {
     let mut world = World::new(|config| {
         config.events_per_second = 10;
         config.event_burst = 5;
@@ -154,7 +154,7 @@ fn frequent_calls_are_limited() {
 }
 
 #[test]
-fn no_limit_on_calls() {
+fn the_rate_of_calls_can_be_unlimited() {
     let mut world = World::new(|config| {
         config.calls_per_minute = 0;
         config.calls_per_pair = 0;
@@ -184,7 +184,7 @@ fn the_same_inputs_give_the_same_outputs() {
         let (mut world, alice, bob) = World::with_alice_and_bob();
         world.call(alice, "bob");
         world.ok(bob, "call:accept", json!({}));
-        world.heard
+        world.received
     };
     assert_eq!(run(), run());
 }

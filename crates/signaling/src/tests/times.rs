@@ -43,7 +43,7 @@ fn a_clock_that_jumps_changes_no_duration() {
         assert_eq!(live.duration, Some(0.7), "{jump}");
         let answer = world.ok(alice, "call:end", json!({}));
         assert_eq!(answer["duration"], 0.7, "{jump}");
-        assert_eq!(world.heard(bob).last().unwrap().1["duration"], 0.7, "{jump}");
+        assert_eq!(world.received(bob).last().unwrap().1["duration"], 0.7, "{jump}");
         world.check_record(call, 0.7);
         let times: Vec<_> = world.reports.iter().map(|report| report.at).collect();
         assert!(times.is_sorted(), "{times:?}");
@@ -51,7 +51,7 @@ fn a_clock_that_jumps_changes_no_duration() {
 }
 
 #[test]
-fn nor_the_times_of_a_room() {
+fn a_clock_that_jumps_changes_no_duration_of_a_room() {
     for jump in [3600, -3600] {
         let mut world = World::new(|config| config.report_calls = true);
         let [alice, bob] = ["alice", "bob"].map(|name| world.open(name, "laptop"));

@@ -19,7 +19,7 @@ impl World {
 }
 
 #[test]
-fn a_token_that_is_about_to_expire_is_told_of_once() {
+fn an_expiring_token_causes_one_warning() {
     let mut world = World::new(|_| {});
     let start = world.now.unix_secs();
     let alice = world.open_until("alice", "laptop", start + 200);
@@ -27,7 +27,7 @@ fn a_token_that_is_about_to_expire_is_told_of_once() {
     assert_eq!(world.names(alice), [""; 0]);
     world.pass(ms(1));
     let expiring = ("auth:expiring".to_owned(), json!({ "expiresAt": "2023-11-14T22:16:40.000Z" }));
-    assert_eq!(world.heard(alice), [expiring]);
+    assert_eq!(world.received(alice), [expiring]);
     world.pass(65 * SECOND - ms(1));
     assert_eq!((world.names(alice).len(), world.closed.len()), (0, 0));
     world.pass(ms(1));
@@ -36,7 +36,7 @@ fn a_token_that_is_about_to_expire_is_told_of_once() {
 }
 
 #[test]
-fn a_token_that_lives_shortly_is_told_of_at_half_its_time() {
+fn a_short_lived_token_causes_a_warning_at_half_its_lifetime() {
     let mut world = World::new(|_| {});
     let start = world.now.unix_secs();
     let alice = world.open_until("alice", "laptop", start + 60);
@@ -49,7 +49,7 @@ fn a_token_that_lives_shortly_is_told_of_at_half_its_time() {
 }
 
 #[test]
-fn nobody_is_told_where_that_is_off() {
+fn without_a_warning_time_a_token_expires_unannounced() {
     let mut world = World::new(|config| config.token_warning = Duration::ZERO);
     let start = world.now.unix_secs();
     let alice = world.open_until("alice", "laptop", start + 100);
@@ -58,7 +58,7 @@ fn nobody_is_told_where_that_is_off() {
 }
 
 #[test]
-fn a_fresh_token_takes_the_place_of_the_old_one() {
+fn a_new_token_replaces_the_old_one() {
     let mut world = World::new(|_| {});
     let start = world.now.unix_secs();
     let alice = world.open_until("alice", "laptop", start + 100);
@@ -122,7 +122,7 @@ fn a_session_that_is_gone_does_not_refresh() {
 }
 
 #[test]
-fn refreshing_is_an_event_like_any_other() {
+fn a_refresh_counts_against_the_rate_of_events() {
     let mut world = World::new(|config| {
         config.events_per_second = 1;
         config.event_burst = 2;
@@ -139,7 +139,7 @@ fn refreshing_is_an_event_like_any_other() {
 }
 
 #[test]
-fn who_is_away_hears_it_on_coming_back() {
+fn a_lost_session_gets_the_warning_on_resume() {
     let mut world = World::new(|_| {});
     let start = world.now.unix_secs();
     let alice = world.open_until("alice", "laptop", start + 50);

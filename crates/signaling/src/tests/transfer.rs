@@ -42,9 +42,9 @@ impl InCall {
 
     /// The one event that a session has heard.
     fn one(&mut self, session: SessionId) -> (String, Value) {
-        let mut heard = self.world.heard(session);
-        assert_eq!(heard.len(), 1, "{heard:?}");
-        heard.remove(0)
+        let mut received = self.world.received(session);
+        assert_eq!(received.len(), 1, "{received:?}");
+        received.remove(0)
     }
 
     /// The phone has heard that it goes on with the call; nobody else has heard anything.
@@ -151,15 +151,15 @@ fn the_new_device_begins_with_a_new_connection() {
     // A page that is reloaded gets what it was sent before, and no more.
     all.world.close(all.tablet);
     let tablet = all.world.open("bob", "tablet");
-    let heard = all.world.heard.remove(&tablet).unwrap();
-    let (_, sync) = heard.iter().find(|(name, _)| name == "call:sync").unwrap();
+    let received = all.world.received.remove(&tablet).unwrap();
+    let (_, sync) = received.iter().find(|(name, _)| name == "call:sync").unwrap();
     assert_eq!(sync["description"]["sdp"], sdp("d")["sdp"]);
     assert_eq!(sync["candidates"].as_array().unwrap().len(), 1);
     all.world.assert_nothing_is_left();
 }
 
 #[test]
-fn what_waits_for_the_old_device_is_forgotten() {
+fn events_queued_for_the_old_device_are_dropped() {
     let mut all = handing_over();
     all.world.close(all.phone);
     assert_eq!(all.world.names(all.alice), ["call:reconnecting"]);
@@ -182,7 +182,7 @@ fn what_waits_for_the_old_device_is_forgotten() {
 }
 
 #[test]
-fn the_caller_may_change_devices_too_and_before_media_flows() {
+fn the_caller_may_also_transfer_and_before_media_flows() {
     let (mut world, alice, bob) = World::with_alice_and_bob();
     let tablet = world.open("alice", "tablet");
     let call = world.call(alice, "bob");
@@ -191,7 +191,7 @@ fn the_caller_may_change_devices_too_and_before_media_flows() {
     world.ok(bob, "call:accept", json!({}));
     world.forget();
     world.ok(alice, "call:transfer", to_tablet);
-    let incoming = world.heard(tablet).remove(0).1;
+    let incoming = world.received(tablet).remove(0).1;
     assert_eq!(
         (&incoming["callerId"], &incoming["transferFrom"]),
         (&json!("bob"), &json!("laptop"))
@@ -281,7 +281,7 @@ fn a_device_that_comes_back_still_rings() {
 }
 
 #[test]
-fn the_device_that_hands_over_may_come_and_go() {
+fn the_transferring_device_may_disconnect_and_return() {
     // It comes back, and hears how it went.
     let mut all = handing_over();
     let phone = all.world.open("bob", "phone");
@@ -315,7 +315,7 @@ fn the_device_that_hands_over_may_come_and_go() {
 }
 
 #[test]
-fn only_a_device_of_ones_own_that_is_there_takes_a_call() {
+fn only_a_connected_device_of_the_same_user_takes_a_call() {
     let mut all = connected();
     all.world.open("alice", "desk");
     let away = all.world.open("bob", "watch");

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use callbox_base::usage::{RelayUsage, Usage};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Input, World, identity, ms};
 use crate::{CallState, EndReason, RequestName};
@@ -36,7 +36,7 @@ fn a_call_shows_what_the_relay_did_for_it() {
 }
 
 #[test]
-fn calls_that_are_over_are_shown_for_a_while() {
+fn ended_calls_are_listed_for_a_while() {
     let mut world = World::new(|config| {
         config.ring_timeout = Duration::from_secs(600);
         config.ended_calls = 8;
@@ -63,7 +63,7 @@ fn calls_that_are_over_are_shown_for_a_while() {
 
 /// One user cannot push the calls that were answered out of sight.
 #[test]
-fn calls_that_nobody_took_push_out_one_another_only() {
+fn unanswered_calls_evict_only_each_other() {
     let mut world = World::new(|config| {
         config.ended_calls = 8;
         config.calls_per_minute = 0;
@@ -125,6 +125,35 @@ fn ice_servers_for_the_rest_api() {
     assert_eq!(data["expiresAt"], "2023-11-14T23:13:20.000Z");
     assert_eq!(data["turnCredentials"]["username"], "1700003600:alice");
     assert_eq!(data["iceServers"][1]["credential"], data["turnCredentials"]["password"]);
+}
+
+#[test]
+fn a_forced_policy_is_with_all_servers() {
+    let mut world = World::new(|config| {
+        config.force_relay = true;
+        config.credential_ttl = Duration::from_secs(60);
+    });
+    let alice = world.open("alice", "laptop");
+    let bob = world.open("bob", "phone");
+    let forced = |data: &Value| assert_eq!(data["iceTransportPolicy"], "relay", "{data}");
+    forced(&world.received[&alice][0].1);
+    forced(&json!(world.hub.ice_servers(world.now, &identity("alice", u64::MAX))));
+    forced(&world.ok(alice, "ice:refresh", json!({})));
+    world.forget();
+    forced(&world.ok(
+        alice,
+        "call:initiate",
+        json!({ "targetUserId": "bob", "callType": "audio" }),
+    ));
+    forced(&world.received(bob)[0].1);
+    world.ok(bob, "call:accept", json!({}));
+    world.forget();
+    world.pass(ms(30_000));
+    let (name, fresh) = &world.received(alice)[0];
+    assert_eq!(name, "ice:servers");
+    forced(fresh);
+    let carol = world.open("carol", "laptop");
+    forced(&world.ok(carol, "room:join", json!({ "roomId": "r", "callType": "audio" })));
 }
 
 #[test]

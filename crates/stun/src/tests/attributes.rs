@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_password_algorithm_that_there_is_not_is_no_malformed_one() {
+fn an_unknown_password_algorithm_is_not_malformed() {
     for (value, expected) in [
         (&[0, 1, 0, 0][..], Some(PasswordAlgorithm::Md5)),
         (&[0, 2, 0, 0], Some(PasswordAlgorithm::Sha256)),

@@ -97,7 +97,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_webrtc_rs_accepts_is_accepted_and_nothing_else(
+    fn messages_are_accepted_exactly_if_webrtc_rs_accepts_them(
         typ in prop_oneof![8 => prop::sample::select(vec![1u16, 3, 4, 8, 9, 10, 11, 0x16]), 1 => any::<u16>()],
         transaction: [u8; 12],
         attributes in vec(attribute(), 0..8),

@@ -163,11 +163,11 @@ fn a_full_socket_reports_the_number_of_lost_datagrams() {
     enable_gro(&to).unwrap();
     count_lost(&to).unwrap();
     socket2::SockRef::from(&to).set_recv_buffer_size(4096).unwrap();
-    let (came, reported) = lost(100);
-    assert!(came < 100);
+    let (received, reported) = lost(100);
+    assert!(received < 100);
     assert_eq!(reported, 0, "those that came had lost none before them");
-    assert_eq!(lost(1), (1, 100 - came as u32));
-    assert_eq!(lost(1), (1, 100 - came as u32), "it counts from the socket's start");
+    assert_eq!(lost(1), (1, 100 - received as u32));
+    assert_eq!(lost(1), (1, 100 - received as u32), "it counts from the socket's start");
 }
 
 #[test]

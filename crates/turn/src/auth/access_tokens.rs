@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_tells_the_key_and_its_time() {
+    fn a_token_contains_the_key_and_its_expiry() {
         for (kid, key) in [("long", &KEY[..]), ("short", &KEY[..16])] {
             let token = seal(key, "turn.example", &[9; 20], 1000, 60);
             let opened = tokens().open(now(1010), kid, &token).unwrap();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_a_token() {
+    fn invalid_tokens_are_refused() {
         let tokens = tokens();
         let good = seal(&KEY, "turn.example", &[9; 20], 1000, 60);
         let open = |at, kid, token: &[u8]| tokens.open(now(at), kid, token).is_some();

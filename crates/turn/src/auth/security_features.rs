@@ -67,7 +67,7 @@ mod tests {
     /// The nonces of RFC 8489, Appendix B.1, whose user is named by a hash, and of RFC 8656, §20,
     /// whose server offers algorithms.
     #[test]
-    fn the_nonces_of_both_rfcs_tell_what_they_should() {
+    fn the_nonces_of_both_rfcs_have_the_documented_features() {
         let b1 = SecurityFeatures::of(b"obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA").unwrap();
         assert_eq!((b1.password_algorithms, b1.username_anonymity), (false, true));
         let turn = SecurityFeatures::of(b"obMatJos2gAAAadl7W7PeDU4hKE72jda").unwrap();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cookie_tells_of_nothing() {
+    fn a_nonce_without_a_cookie_has_no_features() {
         for nonce in
             ["", "f//499k954d6OL34oL9FSTvy64sA", "obMatJos2", "obMatJos2AAA", "obMatJos2AA=="]
         {

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_side_announces_is_for_the_other_side_of_that_call() {
+    fn an_announcement_applies_to_the_other_side_of_its_call() {
         let announced = Announcements::default();
         announced.add(call(1), &user("alice"), &user("bob"), &[ip(1)]);
         announced.add(call(1), &user("bob"), &user("alice"), &[ip(2)]);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_knows_what_was_announced_in_each_of_the_user_s_calls() {
+    fn announcements_in_each_call_of_a_user_are_known_to_the_user() {
         let announced = Announcements::default();
         let (alice, bob, carol) = (user("alice"), user("bob"), user("carol"));
         let known = |to, n| announced.is_known_in_any_call_of(to, ip(n));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn it_remembers_the_latest_addresses_and_no_side_too_many() {
+    fn the_latest_addresses_of_a_limited_number_of_sides_are_kept() {
         let announced = Announcements::default();
         let known = |to, n| announced.is_known_to(call(1), to, ip(n));
         for n in 0..1000 {

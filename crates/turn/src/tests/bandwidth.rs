@@ -12,7 +12,7 @@ fn bounded_by_bytes_and_by_packets() -> [(Config, &'static str); 2] {
 }
 
 #[test]
-fn what_is_past_an_allocation_s_limits_is_dropped_each_way() {
+fn traffic_above_the_limits_of_an_allocation_is_dropped_in_each_direction() {
     for (config, reason) in bounded_by_bytes_and_by_packets() {
         let mut world = World::new(config, 1);
         let mut client = Client::new(ALICE, "alice");
@@ -49,7 +49,7 @@ fn what_is_past_an_allocation_s_limits_is_dropped_each_way() {
 /// From one relayed address to another, past the kernel: the sender's way up and the receiver's way
 /// down are counted as they would be outside.
 #[test]
-fn between_two_relayed_addresses_the_limits_of_both_hold() {
+fn between_two_relayed_addresses_both_limits_apply() {
     for (config, reason) in bounded_by_bytes_and_by_packets() {
         let mut world = World::new(config, 2);
         let mut alice = Client::new("198.51.100.1:4000", "alice");

@@ -51,7 +51,7 @@ fn connect(world: &mut World, client: &mut Client) -> Vec<u8> {
 }
 
 #[test]
-fn tcp_is_for_clients_of_tcp_and_takes_no_port_of_choice() {
+fn a_tcp_allocation_needs_a_stream_and_no_datagram_options() {
     let mut world = World::default();
     let mut over_udp = Client::new("198.51.100.2:4000", "bob");
     assert_eq!(over_udp.request(&mut world, METHOD_ALLOCATE, &[tcp()]).code, Some(400));
@@ -68,7 +68,7 @@ fn tcp_is_for_clients_of_tcp_and_takes_no_port_of_choice() {
 }
 
 #[test]
-fn a_connection_is_made_told_and_bound() {
+fn a_connection_is_made_announced_and_bound() {
     let mut world = World::default();
     let (mut alice, relayed) = client(&mut world);
     let id = connect(&mut world, &mut alice);
@@ -116,7 +116,7 @@ fn only_its_user_binds_a_connection_and_only_once() {
 }
 
 #[test]
-fn what_cannot_be_connected_to_is_said() {
+fn a_failed_connect_is_answered_with_its_error() {
     let mut world = World::default();
     let (mut alice, _) = client(&mut world);
     for denied in ["127.0.0.1:1", "10.0.0.1:1", "8.8.4.4:3478", "8.8.4.4:22", "8.8.8.8:0"] {
@@ -144,18 +144,18 @@ fn what_cannot_be_connected_to_is_said() {
 }
 
 #[test]
-fn a_peer_that_may_come_is_announced_for_thirty_seconds() {
+fn a_permitted_peer_s_connection_can_be_bound_for_thirty_seconds() {
     let mut world = World::default();
     let (mut alice, relayed) = client(&mut world);
     assert_eq!(world.peer_connects(PEER, relayed), None, "without a permission");
     alice.permit(&mut world, "8.8.8.8");
     assert!(world.peer_connects(PEER, relayed).is_some());
-    let indication = world.answers(alice.address).pop().unwrap().message;
+    let attempt = world.answers(alice.address).pop().unwrap().message;
     assert_eq!(
-        (indication.typ.method, indication.typ.class),
+        (attempt.typ.method, attempt.typ.class),
         (METHOD_CONNECTION_ATTEMPT, CLASS_INDICATION)
     );
-    let id = indication.get(ATTR_CONNECTION_ID).unwrap();
+    let id = attempt.get(ATTR_CONNECTION_ID).unwrap();
     world.advance(Duration::from_secs(30));
     assert_eq!(world.network.closed.len(), 1);
     let mut data = data_stream(&mut world, DATA, "alice");
@@ -184,7 +184,7 @@ fn connections_are_bounded_and_end_with_their_allocation() {
 }
 
 #[test]
-fn there_are_as_many_connections_as_allocations_in_all() {
+fn connections_in_total_are_limited_like_allocations() {
     let mut world = World::new(Config { max_allocations: 3, ..Config::default() }, 1);
     let (mut alice, relayed) = client(&mut world);
     let mut bob = data_stream(&mut world, "198.51.100.2:4000", "bob");
@@ -205,7 +205,7 @@ fn there_are_as_many_connections_as_allocations_in_all() {
 }
 
 #[test]
-fn nobody_has_all_the_connections() {
+fn connections_to_peers_per_user_are_limited() {
     let mut world = World::new(Config { max_channels: 2, ..Config::default() }, 1);
     let (mut alice, relayed) = client(&mut world);
     let mut again = data_stream(&mut world, "198.51.100.1:4004", "alice");
@@ -245,7 +245,7 @@ fn a_port_that_is_relayed_over_udp_is_no_peer_of_a_connect() {
 
 /// Neither indications nor channels go through an allocation of TCP (RFC 6062 §4.3).
 #[test]
-fn datagrams_have_no_way_through() {
+fn datagrams_are_not_relayed_by_a_tcp_allocation() {
     let mut world = World::default();
     let (mut alice, relayed) = client(&mut world);
     alice.permit(&mut world, "8.8.8.8");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn credentials_that_are_over_open_nothing_but_keep_what_they_opened() {
+fn expired_credentials_open_no_allocation_and_keep_open_ones() {
     let mut world = World::default();
     let mut early = Client::minted(&world, ALICE, "alice", Some(call(1)), 100);
     let mut late = early.clone();

@@ -78,7 +78,7 @@ fn a_channel_has_one_peer_and_a_peer_one_channel() {
 }
 
 #[test]
-fn denied_peers_are_denied_on_every_way() {
+fn denied_peers_are_denied_by_each_method() {
     for target in [
         "127.0.0.1:80",
         "0.0.0.0:80",
@@ -161,7 +161,7 @@ fn a_port_of_our_own_address_is_a_peer_only_while_it_is_relayed() {
 }
 
 #[test]
-fn behind_a_nat_the_outer_address_is_told_and_the_inner_one_used() {
+fn behind_a_nat_the_outer_address_is_sent_and_the_inner_one_used() {
     let config =
         Config { external_ips: vec!["1.2.3.4/8.8.4.4".parse().unwrap()], ..Config::default() };
     let mut world = World::new(config, 1);

@@ -40,9 +40,9 @@ fn each_peer_is_reached_from_the_address_of_its_family() {
     for (to, from, number) in [(V4, v4, 0x4000), (V6, v6, 0x4001)] {
         let sent = client.send(&mut world, at(to), b"indication");
         assert_eq!(sent, Some((at(to), b"indication".to_vec())));
-        let came = Answer::read(&world.peer_sends(at(to), from, b"back").unwrap());
+        let indication = Answer::read(&world.peer_sends(at(to), from, b"back").unwrap());
         let mut payload = Data::default();
-        payload.get_from(&came.message).unwrap();
+        payload.get_from(&indication.message).unwrap();
         assert_eq!(payload.0, b"back");
         assert_eq!(client.bind(&mut world, number, to).code, None);
         let sent = client.channel_data(&mut world, number, b"channel");
@@ -73,7 +73,7 @@ fn a_packet_leaves_by_the_socket_of_its_peer_s_family() {
 }
 
 #[test]
-fn what_does_not_go_together_is_a_400() {
+fn conflicting_attributes_are_a_400() {
     let mut world = World::default();
     let mut client = Client::new(ALICE, "alice");
     let mut code = |more: Vec<Box<dyn Setter>>| {
@@ -93,7 +93,7 @@ fn what_does_not_go_together_is_a_400() {
 }
 
 #[test]
-fn even_without_reservation_holds_for_both() {
+fn an_even_port_without_reservation_applies_to_both_families() {
     let mut world = World::default();
     let mut client = Client::new(ALICE, "alice");
     let attributes = [udp(), both(), raw(ATTR_EVEN_PORT, &[0])];
@@ -238,7 +238,7 @@ fn a_refresh_without_a_family_is_for_both_and_with_one_for_that_alone() {
 }
 
 #[test]
-fn a_call_hears_of_a_dual_allocation_once_and_ends_it_whole() {
+fn a_dual_allocation_is_reported_to_its_call_once_and_ends_with_it() {
     let mut world = World::new(Config::default(), 2);
     let id = CallId::generate(1, &mut StdRng::seed_from_u64(1));
     let mut client = Client::minted(&world, ALICE, "alice", Some(id), 3600);
@@ -251,7 +251,7 @@ fn a_call_hears_of_a_dual_allocation_once_and_ends_it_whole() {
 }
 
 #[test]
-fn both_end_with_the_stream() {
+fn both_addresses_end_with_the_stream() {
     let mut world = World::default();
     world.connect(at(ALICE));
     dual(&mut world);

@@ -36,7 +36,7 @@ fn end(world: &mut World) -> (EndReason, u64) {
 }
 
 #[test]
-fn each_end_is_told_with_its_reason() {
+fn each_end_is_reported_with_its_reason() {
     let mut world = World::default();
     let mut client = Client::new(ALICE, "alice");
     let relayed = client.allocate(&mut world);
@@ -83,12 +83,12 @@ fn each_end_is_told_with_its_reason() {
 }
 
 #[test]
-fn wrong_credentials_are_told_with_their_reason() {
+fn wrong_credentials_are_reported_with_their_reason() {
     let mut world = World::default();
-    let check_refused = |world: &mut World, mut client: Client, expected: WrongCredentials| {
+    let assert_reported = |world: &mut World, mut client: Client, expected: WrongCredentials| {
         let name = client.username.clone();
         assert_eq!(client.request(world, METHOD_ALLOCATE, &[udp()]).code, Some(401));
-        // Its first nonce was none of ours, so that it had not proved its address.
+        // Its first nonce was not given by the server, so it had not proved its address.
         assert!(world.network.refused.is_empty(), "{expected:?}");
         let challenged = client.signed(METHOD_ALLOCATE, &[udp()]);
         client.nonce = client.exchange(world, &challenged).text(ATTR_NONCE).unwrap();
@@ -99,24 +99,24 @@ fn wrong_credentials_are_told_with_their_reason() {
     };
     let mut wrong = Client::new(ALICE, "alice");
     wrong.password = "guess".into();
-    let mut client = check_refused(&mut world, wrong, WrongCredentials::Password);
-    check_refused(&mut world, Client::new(ALICE, "mallory"), WrongCredentials::User);
+    let mut client = assert_reported(&mut world, wrong, WrongCredentials::Password);
+    assert_reported(&mut world, Client::new(ALICE, "mallory"), WrongCredentials::User);
     let mut forged = Client::minted(&world, ALICE, "bob", None, 3600);
     forged.password = "guess".into();
-    check_refused(&mut world, forged, WrongCredentials::Password);
+    assert_reported(&mut world, forged, WrongCredentials::Password);
 
     // The nonce from another address does not prove that one.
     client.address = at("203.0.113.9:1");
     assert_eq!(client.request(&mut world, METHOD_ALLOCATE, &[udp()]).code, Some(401));
     assert!(world.network.refused.is_empty());
-    // Nor is anything told of whoever has just come.
+    // A first request without a nonce is not reported either.
     let first = client.plain(METHOD_ALLOCATE, CLASS_REQUEST, &[udp()]);
     assert_eq!(client.exchange(&mut world, &first.raw).code, Some(401));
     assert!(world.network.refused.is_empty());
 }
 
 #[test]
-fn credentials_that_are_over_are_told_as_such() {
+fn expired_credentials_are_reported_as_expired() {
     let mut world = World::default();
     let mut late = Client::minted(&world, ALICE, "alice", None, 60);
     world.advance(secs(61));

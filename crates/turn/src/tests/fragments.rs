@@ -12,7 +12,7 @@ fn dont_fragment() -> Box<dyn Setter> {
 }
 
 #[test]
-fn where_the_system_cannot_it_is_an_unknown_attribute() {
+fn dont_fragment_is_unknown_without_system_support() {
     let config = Config { dont_fragment: false, ..Config::default() };
     let mut world = World::new(config, 1);
     let mut client = Client::new("198.51.100.1:4000", "alice");
@@ -32,7 +32,7 @@ fn where_the_system_cannot_it_is_an_unknown_attribute() {
 
 /// RFC 8656 §13: "ignored", where datagrams are translated; §14 and §15: else it is honoured.
 #[test]
-fn it_is_honoured_from_ipv4_to_ipv4_and_from_streams() {
+fn dont_fragment_is_honoured_from_ipv4_to_ipv4_and_from_streams() {
     for (client, stream, to, honoured) in [
         ("198.51.100.1:4000", false, V4, true),
         ("198.51.100.1:4000", false, V6, false),

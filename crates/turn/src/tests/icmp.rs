@@ -15,8 +15,8 @@ fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// Returns what a client is told of an error on its allocation.
-fn reported(world: &mut World, client: &Client, to: &str, icmp: Icmp) -> Vec<Answer> {
+/// Reports an ICMP error to the engine; returns the indications that the client gets of it.
+fn icmp_errors(world: &mut World, client: &Client, to: &str, icmp: Icmp) -> Vec<Answer> {
     let (&(worker, id), _) = world.network.sockets.first_key_value().unwrap();
     world.workers[worker].handle_icmp(world.now, id, at(to), icmp);
     world.carry_out(worker);
@@ -24,30 +24,33 @@ fn reported(world: &mut World, client: &Client, to: &str, icmp: Icmp) -> Vec<Ans
 }
 
 #[test]
-fn a_client_is_told_what_did_not_reach_a_permitted_peer() {
+fn a_client_gets_icmp_errors_of_a_permitted_peer() {
     let mut world = World::default();
     let mut client = Client::new("198.51.100.1:4000", "alice");
     client.request(&mut world, METHOD_ALLOCATE, &[udp(), raw(ATTR_DONT_FRAGMENT, b"")]);
-    assert!(reported(&mut world, &client, PEER, UNREACHABLE).is_empty(), "without a permission");
+    assert!(icmp_errors(&mut world, &client, PEER, UNREACHABLE).is_empty(), "without a permission");
     client.permit(&mut world, "8.8.8.8");
-    let [told_it] = &reported(&mut world, &client, PEER, UNREACHABLE)[..] else { panic!("one") };
+    let [error] = &icmp_errors(&mut world, &client, PEER, UNREACHABLE)[..] else { panic!("one") };
     let typ = MessageType { method: METHOD_DATA, class: CLASS_INDICATION };
-    assert_eq!(told_it.message.typ, typ);
+    assert_eq!(error.message.typ, typ);
     let mut peer = PeerAddress::default();
-    peer.get_from(&told_it.message).unwrap();
+    peer.get_from(&error.message).unwrap();
     assert_eq!(SocketAddr::new(peer.ip, peer.port), at(PEER));
-    assert_eq!(told_it.raw(AttrType(0x8004)).unwrap(), [0, 0, 6, 3, 0, 0, 0, 0]);
-    assert_eq!(told_it.raw(ATTR_DATA), None);
-    // Echo replies and the like are nobody's business.
+    assert_eq!(error.raw(AttrType(0x8004)).unwrap(), [0, 0, 6, 3, 0, 0, 0, 0]);
+    assert_eq!(error.raw(ATTR_DATA), None);
+    // Other messages, such as echo replies, are not reported.
     world.advance(Duration::from_secs(1));
     let echo = Icmp { kind: 0, ..UNREACHABLE };
-    assert!(reported(&mut world, &client, PEER, echo).is_empty());
+    assert!(icmp_errors(&mut world, &client, PEER, echo).is_empty());
     world.advance(Duration::from_secs(300));
-    assert!(reported(&mut world, &client, PEER, UNREACHABLE).is_empty(), "the permission is over");
+    assert!(
+        icmp_errors(&mut world, &client, PEER, UNREACHABLE).is_empty(),
+        "the permission is over"
+    );
 }
 
 #[test]
-fn of_each_peer_a_client_is_told_ten_times_a_second() {
+fn icmp_errors_of_each_peer_are_sent_ten_times_a_second() {
     let mut world = World::default();
     let mut client = Client::new("198.51.100.1:4000", "alice");
     client.request(&mut world, METHOD_ALLOCATE, &[udp(), raw(ATTR_DONT_FRAGMENT, b"")]);
@@ -55,23 +58,27 @@ fn of_each_peer_a_client_is_told_ten_times_a_second() {
     client.permit(&mut world, "9.9.9.9");
     let mut times = 0;
     for _ in 0..1000 {
-        times += reported(&mut world, &client, PEER, UNREACHABLE).len();
+        times += icmp_errors(&mut world, &client, PEER, UNREACHABLE).len();
         world.advance(Duration::from_millis(1));
     }
     assert_eq!(times, 10);
-    assert_eq!(reported(&mut world, &client, PEER, UNREACHABLE).len(), 1);
-    assert_eq!(reported(&mut world, &client, "9.9.9.9:1", UNREACHABLE).len(), 1, "another peer's");
+    assert_eq!(icmp_errors(&mut world, &client, PEER, UNREACHABLE).len(), 1);
+    assert_eq!(
+        icmp_errors(&mut world, &client, "9.9.9.9:1", UNREACHABLE).len(),
+        1,
+        "another peer's"
+    );
 }
 
-/// It might take it for the end.
+/// Such a client might take the indication for an empty datagram.
 #[test]
-fn a_client_that_may_not_understand_is_not_told() {
-    for (asks, hears) in [(vec![], 0), (vec![both()], 1)] {
+fn a_client_without_attributes_of_rfc_8656_gets_no_icmp_errors() {
+    for (attributes, expected) in [(vec![], 0), (vec![both()], 1)] {
         let mut world = World::default();
         let mut client = Client::new("198.51.100.1:4000", "alice");
-        let attributes: Vec<_> = [udp()].into_iter().chain(asks).collect();
+        let attributes: Vec<_> = [udp()].into_iter().chain(attributes).collect();
         client.request(&mut world, METHOD_ALLOCATE, &attributes);
         client.permit(&mut world, "8.8.8.8");
-        assert_eq!(reported(&mut world, &client, PEER, UNREACHABLE).len(), hears);
+        assert_eq!(icmp_errors(&mut world, &client, PEER, UNREACHABLE).len(), expected);
     }
 }

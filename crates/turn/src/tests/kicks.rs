@@ -29,7 +29,7 @@ fn refused(world: &mut World, client: &mut Client) -> Option<u16> {
 }
 
 #[test]
-fn who_is_kicked_loses_every_allocation_and_every_credential() {
+fn a_kick_ends_all_allocations_and_credentials_of_the_user() {
     let mut world = World::default();
     let mut own =
         [None, Some(call(1)), Some(call(2))].map(|call| client(&world, 1, "mallory", call));
@@ -64,7 +64,7 @@ fn who_is_kicked_loses_every_allocation_and_every_credential() {
 }
 
 #[test]
-fn without_being_let_in_it_ends_with_its_time() {
+fn a_kick_that_is_not_lifted_ends_after_its_time() {
     let mut world = World::default();
     // A static user, whose credentials never end.
     let mut alice = Client::new("198.51.100.1:1", "alice");
@@ -98,9 +98,9 @@ fn a_kick_from_a_device_leaves_other_calls_alone() {
     assert_eq!(refused(&mut world, &mut later), None);
 }
 
-/// One that was being opened at that moment is not.
+/// It is not yet among the open ones that the kick counts.
 #[test]
-fn an_allocation_that_is_being_opened_is_kicked_as_well() {
+fn a_kick_also_closes_an_allocation_that_is_being_opened() {
     let mut world = World::default();
     let mut mallory = client(&world, 1, "mallory", None);
     assert_eq!(mallory.permit(&mut world, "8.8.8.8").code, Some(437));
@@ -115,8 +115,7 @@ fn an_allocation_that_is_being_opened_is_kicked_as_well() {
     assert_eq!(world.kick("mallory", None, secs(600)), 0);
     let engine = &mut world.workers[0];
     engine.relay_opened(world.now, allocation, Ok(()));
-    let outputs = std::iter::from_fn(|| engine.poll_output());
-    let outputs: Vec<_> = outputs.collect();
+    let outputs: Vec<_> = std::iter::from_fn(|| engine.poll_output()).collect();
     assert!(
         matches!(outputs[..], [Output::CloseRelay { .. }, Output::Transmit { .. }]),
         "{outputs:?}"

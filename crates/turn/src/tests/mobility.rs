@@ -58,10 +58,10 @@ impl Mobile {
         &mut self,
         world: &mut World,
         address: &str,
-        ticket_value: &[u8],
+        current: &[u8],
     ) -> Result<Vec<u8>, u16> {
         self.client = self.at(address);
-        let answer = self.client.request(world, METHOD_REFRESH, &[ticket(ticket_value)]);
+        let answer = self.client.request(world, METHOD_REFRESH, &[ticket(current)]);
         match answer.code {
             None => Ok(answer.raw(MOBILITY_TICKET).expect("another ticket")),
             Some(code) => Err(code),
@@ -113,7 +113,7 @@ fn a_client_that_moves_keeps_its_allocation() {
 }
 
 #[test]
-fn a_lost_answer_loses_nothing() {
+fn a_move_can_be_repeated_after_a_lost_answer() {
     let mut world = world();
     let mut mobile = Mobile::new(&mut world);
     let first = mobile.ticket.clone();
@@ -183,7 +183,7 @@ fn two_allocations_do_not_move_to_one_address() {
 }
 
 #[test]
-fn what_is_no_ticket_moves_nothing() {
+fn an_invalid_ticket_moves_no_allocation() {
     let mut world = world();
     let mut mobile = Mobile::new(&mut world);
     let good = mobile.ticket.clone();
@@ -301,7 +301,7 @@ fn both_addresses_of_a_dual_allocation_move() {
 
 /// Whoever moves has no more than before.
 #[test]
-fn a_move_is_no_way_around_a_quota() {
+fn a_move_does_not_bypass_a_quota() {
     let config = Config { mobility: true, max_allocations_per_user: 1, ..Config::default() };
     let mut world = World::new(config, 2);
     let mut mobile = Mobile::new(&mut world);

@@ -69,7 +69,7 @@ fn a_challenge_offers_the_algorithms_and_says_so_in_its_nonce() {
 }
 
 #[test]
-fn every_proof_opens_an_allocation_and_keeps_it() {
+fn each_kind_of_integrity_opens_and_refreshes_an_allocation() {
     for proof in proofs() {
         let mut world = World::default();
         let mut client = Client::new(ALICE, "alice").with(proof);

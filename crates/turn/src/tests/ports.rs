@@ -87,7 +87,7 @@ fn an_even_port_that_is_held_is_another_one() {
 }
 
 #[test]
-fn a_port_tells_nothing_about_the_next() {
+fn ports_are_not_predictable() {
     let mut world = World::default();
     let ports: Vec<u16> = (0..50)
         .map(|n| {

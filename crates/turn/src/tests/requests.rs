@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn binding_tells_the_client_its_address() {
+fn a_binding_response_has_the_address_of_the_client() {
     let mut world = World::default();
     for address in [ALICE, "[2001:db8::9]:4000"] {
         let mut client = Client::new(address, "nobody");
@@ -125,7 +125,7 @@ fn a_client_of_one_family_can_have_an_address_of_the_other() {
 }
 
 #[test]
-fn what_a_client_has_ends_with_its_stream() {
+fn an_allocation_ends_with_the_stream_of_its_client() {
     let mut world = World::default();
     let mut client = Client::new(ALICE, "alice");
     world.connect(client.address);
@@ -145,7 +145,7 @@ fn what_a_client_has_ends_with_its_stream() {
 
 /// The client goes while the system still opens the socket for it.
 #[test]
-fn an_allocation_that_nobody_waits_for_is_not_opened() {
+fn an_allocation_whose_stream_has_closed_is_not_opened() {
     let mut world = World::default();
     let mut client = Client::new(ALICE, "alice");
     world.connect(client.address);
@@ -174,7 +174,7 @@ fn an_allocation_that_nobody_waits_for_is_not_opened() {
 }
 
 #[test]
-fn everything_but_allocate_wants_an_allocation_of_the_same_user() {
+fn all_requests_but_allocate_need_an_allocation_of_the_same_user() {
     let mut world = World::default();
     let mut alice = Client::new(ALICE, "alice");
     let mut mallory = Client::new(ALICE, "bob");

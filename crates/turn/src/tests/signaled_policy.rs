@@ -51,7 +51,7 @@ fn ways(world: &mut World, client: &mut Client, relayed: SocketAddr, to: &str) -
 }
 
 #[test]
-fn only_what_the_other_side_has_announced_is_reached_on_every_way() {
+fn only_announced_addresses_are_reached_by_each_method() {
     let mut world = World::new(signaled(), 2);
     let mut alice = in_call(&world, ALICE, "alice", 1);
     let relayed = alice.allocate(&mut world);
@@ -79,7 +79,7 @@ fn only_what_the_other_side_has_announced_is_reached_on_every_way() {
 }
 
 #[test]
-fn what_is_denied_stays_denied_however_it_is_announced() {
+fn an_announcement_does_not_permit_a_denied_address() {
     let mut world = World::new(signaled(), 1);
     let mut alice = in_call(&world, ALICE, "alice", 1);
     let relayed = alice.allocate(&mut world);
@@ -127,7 +127,7 @@ fn an_allowed_address_of_our_own_is_open_on_relayed_ports_only() {
 
 /// Those of the welcome, and those of static users.
 #[test]
-fn credentials_of_no_call_reach_what_the_user_s_own_calls_have_announced() {
+fn credentials_without_a_call_reach_addresses_announced_in_the_user_s_calls() {
     let mut world = World::new(signaled(), 2);
     let mut fixed = Client::new(ALICE, "alice");
     let mut minted = Client::minted(&world, BOB, "alice", None, 3600);
@@ -163,7 +163,7 @@ fn credentials_of_no_call_reach_what_the_user_s_own_calls_have_announced() {
 }
 
 #[test]
-fn the_open_policy_binds_nobody() {
+fn the_open_policy_needs_no_announcements() {
     let mut world = World::default();
     let mut alice = in_call(&world, ALICE, "alice", 1);
     let relayed = alice.allocate(&mut world);
@@ -175,7 +175,7 @@ fn the_open_policy_binds_nobody() {
 
 /// A side is who it is by the credentials, whatever is in the name.
 #[test]
-fn a_name_that_has_to_be_escaped_is_the_same_on_both_ways() {
+fn an_escaped_user_name_is_not_taken_for_another_side() {
     let mut world = World::new(signaled(), 1);
     let name = "urn:user:7%3A";
     let mut client = in_call(&world, ALICE, name, 1);
@@ -185,7 +185,7 @@ fn a_name_that_has_to_be_escaped_is_the_same_on_both_ways() {
 }
 
 #[test]
-fn what_was_announced_ends_with_the_call() {
+fn announcements_end_with_the_call() {
     let mut world = World::new(signaled(), 2);
     let mut alice = in_call(&world, ALICE, "alice", 1);
     alice.allocate(&mut world);
@@ -202,7 +202,7 @@ fn what_was_announced_ends_with_the_call() {
 /// A side that has left is reached no more, though the call goes on and the channel is bound; the
 /// others are.
 #[test]
-fn a_side_that_leaves_is_reached_no_more() {
+fn a_side_that_has_left_is_no_longer_reached() {
     let mut world = World::new(signaled(), 2);
     let mut alice = in_call(&world, ALICE, "alice", 1);
     let relayed = alice.allocate(&mut world);

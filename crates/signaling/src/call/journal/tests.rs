@@ -89,7 +89,7 @@ fn a_section_that_is_added_begins_no_generation() {
 
 proptest! {
     #[test]
-    fn it_never_grows_past_its_limits(
+    fn a_journal_does_not_exceed_its_limits(
         sizes in prop::collection::vec(0usize..400, 0..100),
         max_candidates in 0usize..20,
         max_bytes in 0usize..2000,

@@ -29,6 +29,7 @@ pub(super) fn apply(
         call_id: call,
         room_id: payload.room_id,
         ice_servers: ice.ice_servers,
+        ice_transport_policy: ice.ice_transport_policy,
         turn_credentials: ice.turn_credentials,
         expires_at: ice.expires_at,
     })

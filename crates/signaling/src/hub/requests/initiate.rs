@@ -102,6 +102,7 @@ pub(super) fn apply(
         glare: None,
         expires_at: Some(expires_at),
         ice_servers: ice.ice_servers,
+        ice_transport_policy: ice.ice_transport_policy,
         turn_credentials: ice.turn_credentials,
     };
     if busy {

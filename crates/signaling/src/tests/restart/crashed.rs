@@ -21,7 +21,7 @@ fn a_call_goes_on_after_a_crash_where_it_was() {
 
     world.crash(ms(1000), |_| {});
     let alice = world.open("alice", "laptop");
-    let sync = world.heard[&alice].iter().find(|(name, _)| name == "call:sync").unwrap();
+    let sync = world.received[&alice].iter().find(|(name, _)| name == "call:sync").unwrap();
     assert_eq!((&sync.1["callId"], &sync.1["description"]["type"]), (&json!(id), &json!("answer")));
     assert_eq!(sync.1["candidates"].as_array().unwrap().len(), 1);
     let bob = world.open("bob", "phone");
@@ -34,7 +34,7 @@ fn a_call_goes_on_after_a_crash_where_it_was() {
 }
 
 #[test]
-fn a_call_that_nobody_comes_back_to_ends_with_the_crash_that_orphaned_it() {
+fn a_call_whose_sides_do_not_return_ends_at_the_time_of_the_crash() {
     for back in [false, true] {
         let mut world = world();
         let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
@@ -69,7 +69,7 @@ fn a_call_that_rings_again_after_a_crash_is_not_orphaned() {
 /// On its record it ends when the server before was last known to run, and not when the next one
 /// came.
 #[test]
-fn a_call_that_does_not_go_on_ends_at_the_crash() {
+fn a_call_that_is_not_restored_ends_at_the_time_of_the_crash() {
     for (alive, duration) in [(ms(0), 60.0), (Duration::MAX, 0.0)] {
         let mut world = world();
         let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
@@ -150,7 +150,7 @@ fn calls_past_the_limit_of_the_next_server_are_over_and_reported() {
 }
 
 #[test]
-fn one_entry_that_cannot_be_read_costs_no_other_call() {
+fn an_unreadable_entry_affects_no_other_call() {
     let mut world = world();
     for n in 0..2 {
         let caller = world.open(&format!("caller-{n}"), "laptop");

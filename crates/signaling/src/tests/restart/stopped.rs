@@ -20,12 +20,12 @@ fn a_call_goes_on_once_both_are_back() {
     assert_eq!(world.ended, []);
 
     let alice = world.open("alice", "laptop");
-    assert_eq!(world.heard[&alice][1].1["call"]["state"], "reconnecting");
-    let sync = &world.heard[&alice][2];
+    assert_eq!(world.received[&alice][1].1["call"]["state"], "reconnecting");
+    let sync = &world.received[&alice][2];
     assert_eq!((sync.0.as_str(), &sync.1["description"]["type"]), ("call:sync", &json!("answer")));
     world.ok(alice, "ice:candidate", candidate(1));
     let bob = world.open("bob", "phone");
-    let state = &world.heard[&bob][1].1["call"];
+    let state = &world.received[&bob][1].1["call"];
     assert_eq!((&state["id"], &state["state"]), (&json!(id), &json!("connected")));
     assert_eq!(state["participants"][1]["media"]["muted"], true);
     assert_eq!(state["duration"], 15.0);
@@ -43,7 +43,7 @@ fn a_call_goes_on_once_both_are_back() {
 }
 
 #[test]
-fn one_who_does_not_come_back_is_waited_for_as_long_as_ever() {
+fn a_side_that_does_not_return_is_awaited_for_the_full_grace_period() {
     let mut world = world();
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     world.call(alice, "bob");
@@ -76,7 +76,7 @@ fn nothing_ends_while_the_server_stops() {
 }
 
 #[test]
-fn what_nobody_keeps_ends_with_the_server_after_all() {
+fn calls_that_cannot_be_stored_end_with_the_server() {
     let mut world = world();
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     world.call(alice, "bob");
@@ -93,7 +93,7 @@ fn what_nobody_keeps_ends_with_the_server_after_all() {
 }
 
 #[test]
-fn clients_are_asked_back_while_their_calls_wait_for_them() {
+fn clients_are_told_to_reconnect_within_the_grace_period() {
     let latest = |grace| {
         let mut world = World::new(|config| {
             config.keep_calls = true;
@@ -105,7 +105,7 @@ fn clients_are_asked_back_while_their_calls_wait_for_them() {
         world.forget();
         world.input(Input::Shutdown);
         let delays = users.into_iter().map(|user| {
-            world.heard(user).remove(0).1["reconnectAfterMs"].as_u64().expect("it is a number")
+            world.received(user).remove(0).1["reconnectAfterMs"].as_u64().expect("it is a number")
         });
         delays.max().unwrap()
     };
@@ -114,7 +114,7 @@ fn clients_are_asked_back_while_their_calls_wait_for_them() {
 }
 
 #[test]
-fn a_call_rings_on_with_what_its_caller_has_sent() {
+fn a_ringing_call_is_restored_with_the_events_of_its_caller() {
     let mut world = world();
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     let id = world.call(alice, "bob");
@@ -123,7 +123,7 @@ fn a_call_rings_on_with_what_its_caller_has_sent() {
     assert_eq!(world.names(bob), ["call:incoming"]);
     world.restart(ms(5000));
     let bob = world.open("bob", "phone");
-    let (name, incoming) = world.heard(bob).remove(0);
+    let (name, incoming) = world.received(bob).remove(0);
     assert_eq!((name.as_str(), &incoming["callId"]), ("call:incoming", &json!(id)));
     let alice = world.open("alice", "laptop");
     world.ok(bob, "call:accept", json!({}));
@@ -134,7 +134,7 @@ fn a_call_rings_on_with_what_its_caller_has_sent() {
 }
 
 #[test]
-fn its_ring_time_goes_on_while_there_is_no_server() {
+fn the_ring_time_includes_the_restart() {
     let mut world = world();
     let (alice, _) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     world.call(alice, "bob");
@@ -146,9 +146,9 @@ fn its_ring_time_goes_on_while_there_is_no_server() {
     world.assert_nothing_is_left();
 }
 
-/// The device that rang does not ring any more, and whoever had the call has it.
+/// The device that rang no longer rings, and the device that had the call keeps it.
 #[test]
-fn a_call_is_handed_on_before_or_after_it() {
+fn a_call_can_be_transferred_before_or_after_a_restart() {
     let mut world = world();
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     let tablet = world.open("bob", "tablet");
@@ -173,7 +173,7 @@ fn a_call_is_handed_on_before_or_after_it() {
 }
 
 #[test]
-fn no_more_calls_come_back_than_there_may_be() {
+fn restored_calls_are_limited() {
     let mut world = world();
     for n in 0..3 {
         let caller = world.open(&format!("caller-{n}"), "laptop");
@@ -205,7 +205,7 @@ fn media_that_did_not_flow_yet_after_a_transfer_is_not_taken_to_flow() {
 }
 
 #[test]
-fn what_no_hub_has_kept_is_no_call_and_ends_on_its_record() {
+fn inconsistent_stored_calls_are_not_restored_and_end_on_their_records() {
     let mut world = world();
     let (alice, bob) = (world.open("alice", "laptop"), world.open("bob", "phone"));
     let id = world.call(alice, "bob");

@@ -4,7 +4,7 @@ use super::*;
 use crate::{CallEvent, EndReason};
 
 #[test]
-fn the_last_one_to_leave_ends_it_and_the_next_life_is_another_call() {
+fn a_room_ends_with_its_last_participant_and_reopens_as_another_call() {
     let mut world = World::new(|config| config.report_calls = true);
     let ([alice, bob], [_, b]) = in_lobby(&mut world, ["alice", "bob"]);
     world.ok(alice, "call:connected", json!({ "roomId": "lobby" }));
@@ -12,13 +12,13 @@ fn the_last_one_to_leave_ends_it_and_the_next_life_is_another_call() {
     let left = world.ok(bob, "room:leave", json!({ "roomId": "lobby", "reason": "ice_failed" }));
     let id = call_of(&left);
     assert_eq!(left["participantId"], b);
-    let heard = world.heard(alice);
-    assert_eq!(heard[0].0, "room:left");
+    let received = world.received(alice);
+    assert_eq!(received[0].0, "room:left");
     assert_eq!(
-        (&heard[0].1["participantId"], &heard[0].1["reason"]),
+        (&received[0].1["participantId"], &received[0].1["reason"]),
         (&json!(b), &json!("ice_failed"))
     );
-    assert!(world.heard(bob).is_empty() && world.ended.is_empty());
+    assert!(world.received(bob).is_empty() && world.ended.is_empty());
     world.ok(alice, "room:leave", json!({ "roomId": "lobby" }));
     assert_eq!(world.ended, [id]);
     let events: Vec<_> = world.reports.iter().map(|report| report.event).collect();
@@ -49,9 +49,9 @@ fn operators_end_rooms_and_put_users_out() {
     world.drain();
     assert_eq!((kicked.calls, kicked.sessions), (1, 1));
     assert_eq!(world.reasons(alice), ["kicked"]);
-    let heard = world.heard(bob);
+    let received = world.received(bob);
     assert_eq!(
-        (&heard[0].1["participantId"], &heard[0].1["reason"]),
+        (&received[0].1["participantId"], &received[0].1["reason"]),
         (&json!(a), &json!("kicked"))
     );
     assert_eq!(world.moved.iter().filter(|moved| moved.2 == "out").count(), 0);
@@ -65,17 +65,17 @@ fn operators_end_rooms_and_put_users_out() {
     world.drain();
     assert_eq!(record.reason, Some(EndReason::Kicked));
     for session in [bob, carol] {
-        let heard = world.heard(session);
-        assert_eq!(heard.len(), 1);
-        assert_eq!(heard[0].0, "call:ended");
-        assert_eq!(heard[0].1["roomId"], "lobby");
+        let received = world.received(session);
+        assert_eq!(received.len(), 1);
+        assert_eq!(received[0].0, "call:ended");
+        assert_eq!(received[0].1["roomId"], "lobby");
     }
     assert_eq!(world.ended, [id]);
     world.assert_nothing_is_left();
 }
 
 #[test]
-fn the_end_of_the_server_is_the_end_of_its_rooms() {
+fn rooms_end_with_the_server() {
     let mut world = World::new(|_| {});
     let ([alice, bob], _) = in_lobby(&mut world, ["alice", "bob"]);
     world.input(Input::Shutdown);

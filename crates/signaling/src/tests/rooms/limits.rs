@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_is_for_two_is_refused_in_a_room() {
+fn requests_of_two_party_calls_are_refused_in_a_room() {
     let mut world = World::new(|config| config.max_calls_per_user = 2);
     let ([alice, bob], _) = in_lobby(&mut world, ["alice", "bob"]);
     let id = world.call(alice, "bob");
@@ -36,7 +36,7 @@ fn a_room_has_eight_slots() {
 }
 
 #[test]
-fn a_room_is_a_call_as_far_as_limits_go() {
+fn a_room_counts_as_a_call_in_limits() {
     let mut world = World::new(|config| config.max_calls = 2);
     let ([alice, _bob], _) = in_lobby(&mut world, ["alice", "bob"]);
     world.refused(alice, "room:join", json!({ "roomId": "other" }), "too_many_calls");
@@ -58,7 +58,7 @@ fn a_room_is_a_call_as_far_as_limits_go() {
 }
 
 #[test]
-fn joins_count_as_calls_that_are_begun() {
+fn a_join_counts_against_the_rate_of_calls() {
     let mut world = World::new(|config| {
         config.calls_per_minute = 60;
         config.call_burst = 2;
@@ -75,7 +75,7 @@ fn joins_count_as_calls_that_are_begun() {
 }
 
 #[test]
-fn a_token_says_which_rooms() {
+fn a_token_limits_the_rooms() {
     let mut world = World::new(|_| {});
     let session = SessionId::generate(world.now.unix_ms(), &mut world.rng);
     let grants = Grants { rooms: Some(vec!["team-a/*".into()]), ..Grants::default() };
@@ -91,7 +91,7 @@ fn a_token_says_which_rooms() {
 }
 
 #[test]
-fn what_is_no_room_is_refused() {
+fn invalid_room_ids_are_refused() {
     let mut world = World::new(|_| {});
     let alice = world.open("alice", "laptop");
     for room in [json!(""), json!(null), json!(7), json!("x".repeat(129)), json!("a\nb")] {
@@ -103,7 +103,7 @@ fn what_is_no_room_is_refused() {
 }
 
 #[test]
-fn a_join_that_is_made_again_is_answered_again() {
+fn a_repeated_join_gets_the_same_answer() {
     let mut world = World::new(|_| {});
     let ([alice], _) = in_lobby(&mut world, ["alice"]);
     let bob = world.open("bob", "phone");

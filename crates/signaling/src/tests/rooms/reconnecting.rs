@@ -3,15 +3,15 @@
 use super::*;
 
 #[test]
-fn a_participant_that_is_lost_is_waited_for() {
+fn a_lost_participant_is_awaited() {
     let mut world = World::new(|_| {});
     let ([alice, bob, carol], [_, b, _]) = in_lobby(&mut world, ["alice", "bob", "carol"]);
     world.input(Input::Lost { session: bob });
     for session in [alice, carol] {
-        let heard = world.heard(session);
-        assert_eq!(heard.len(), 1);
-        assert_eq!(heard[0].0, "call:reconnecting");
-        assert_eq!(heard[0].1["participantId"], b);
+        let received = world.received(session);
+        assert_eq!(received.len(), 1);
+        assert_eq!(received[0].0, "call:reconnecting");
+        assert_eq!(received[0].1["participantId"], b);
     }
     world.ok(alice, "signal:offer", to(&b, sdp("one")));
     let resume = Resume::From { session: bob, seq: 1 };
@@ -23,14 +23,14 @@ fn a_participant_that_is_lost_is_waited_for() {
     world.close(bob);
     assert_eq!(world.names(alice), ["call:reconnecting"]);
     world.pass(ms(30_000));
-    let heard = world.heard(alice);
-    assert_eq!(heard[0].0, "room:left");
-    assert_eq!(heard[0].1["reason"], "connection_lost");
+    let received = world.received(alice);
+    assert_eq!(received[0].0, "room:left");
+    assert_eq!(received[0].1["reason"], "connection_lost");
     assert_eq!(world.moved.last().unwrap().2, "out");
 }
 
 #[test]
-fn a_device_without_its_session_is_told_where_the_room_stands() {
+fn a_device_with_a_new_session_gets_the_state_of_its_room() {
     let mut world = World::new(|config| config.candidate_hold = ms(0));
     let ([alice, bob, carol], [a, b, c]) = in_lobby(&mut world, ["alice", "bob", "carol"]);
     world.ok(bob, "signal:offer", to(&a, sdp("one")));
@@ -43,13 +43,13 @@ fn a_device_without_its_session_is_told_where_the_room_stands() {
     world.refused(carol, "call:message", to(&a, json!({ "data": 1 })), "invalid_state");
     world.forget();
     let alice = world.open("alice", "laptop");
-    let heard = world.heard.remove(&alice).unwrap();
-    let names: Vec<_> = heard.iter().map(|(name, _)| name.as_str()).collect();
+    let received = world.received.remove(&alice).unwrap();
+    let names: Vec<_> = received.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names[..2], ["welcome", "room:sync"]);
     let mut rest = names[2..].to_vec();
     rest.sort_unstable();
     assert_eq!(rest, ["ice:candidate", "signal:offer"]);
-    let sync = &heard[1].1;
+    let sync = &received[1].1;
     assert_eq!((&sync["roomId"], &sync["participantId"]), (&json!("lobby"), &json!(a)));
     let others: Vec<_> = sync["participants"].as_array().unwrap().iter().collect();
     let ids: Vec<_> = others.iter().map(|other| &other["participantId"]).collect();
@@ -63,7 +63,7 @@ fn a_device_without_its_session_is_told_where_the_room_stands() {
     assert_eq!(world.names(bob), ["call:reconnected"]);
     // Another device of the user is not in the room.
     let phone = world.open("alice", "phone");
-    assert!(world.heard(phone).is_empty());
+    assert!(world.received(phone).is_empty());
 }
 
 #[test]
@@ -72,15 +72,15 @@ fn a_device_that_connects_again_is_the_same_participant() {
     let ([alice, bob], [a, _]) = in_lobby(&mut world, ["alice", "bob"]);
     let again = world.open("alice", "laptop");
     assert_eq!(world.closed.get(&alice), Some(&CloseReason::Replaced));
-    let heard = world.heard.remove(&again).unwrap();
-    assert_eq!(heard.last().unwrap().0, "room:sync");
-    assert!(world.heard(bob).is_empty(), "nothing has changed for the others");
+    let received = world.received.remove(&again).unwrap();
+    assert_eq!(received.last().unwrap().0, "room:sync");
+    assert!(world.received(bob).is_empty(), "nothing has changed for the others");
     world.ok(bob, "signal:offer", to(&a, sdp("x")));
     assert_eq!(world.names(again), ["signal:offer"]);
 }
 
 #[test]
-fn media_that_stops_is_told_to_all() {
+fn stopped_media_is_reported_to_all_participants() {
     let mut world = World::new(|_| {});
     let ([alice, bob, carol], [a, ..]) = in_lobby(&mut world, ["alice", "bob", "carol"]);
     world.refused(alice, "call:reconnecting", json!({ "roomId": "lobby" }), "invalid_state");
@@ -90,10 +90,10 @@ fn media_that_stops_is_told_to_all() {
     world.ok(alice, "media:update", json!({ "roomId": "lobby", "video": false }));
     world.ok(alice, "call:connected", json!({ "roomId": "lobby" }));
     for session in [bob, carol] {
-        let heard = world.heard(session);
-        let names: Vec<_> = heard.iter().map(|(name, _)| name.as_str()).collect();
+        let received = world.received(session);
+        let names: Vec<_> = received.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["call:reconnecting", "media:updated", "call:reconnected"]);
-        assert!(heard.iter().all(|(_, data)| data["participantId"] == a));
+        assert!(received.iter().all(|(_, data)| data["participantId"] == a));
     }
     let stats = json!({ "roomId": "lobby", "rttMs": 40 });
     world.ok(alice, "call:stats", stats);
@@ -102,14 +102,14 @@ fn media_that_stops_is_told_to_all() {
 }
 
 #[test]
-fn everyone_has_fresh_credentials_in_time() {
+fn all_participants_get_new_credentials_in_time() {
     let mut world = World::new(|_| {});
     let ([alice, bob], _) = in_lobby(&mut world, ["alice", "bob"]);
     world.pass(Duration::from_secs(1800));
     for session in [alice, bob] {
-        let heard = world.heard(session);
-        assert_eq!(heard[0].0, "ice:servers");
-        assert_eq!(heard[0].1["roomId"], "lobby");
+        let received = world.received(session);
+        assert_eq!(received[0].0, "ice:servers");
+        assert_eq!(received[0].1["roomId"], "lobby");
     }
     let answer = world.ok(alice, "ice:refresh", json!({ "roomId": "lobby" }));
     let username = answer["turnCredentials"]["username"].as_str().unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn who_joins_hears_who_is_there_and_the_others_hear_of_it() {
+fn a_join_returns_the_participants_and_notifies_them() {
     let mut world = World::new(|_| {});
     let alice = world.open("alice", "laptop");
     let bob = world.open("bob", "phone");
@@ -19,26 +19,26 @@ fn who_joins_hears_who_is_there_and_the_others_hear_of_it() {
     let joined = json!({ "callId": first["callId"], "roomId": "lobby", "participant": {
         "participantId": second["participantId"], "userId": "bob", "deviceId": "phone",
         "connected": true } });
-    assert_eq!(world.heard(alice), [("room:joined".to_owned(), joined)]);
-    assert!(world.heard(bob).is_empty());
+    assert_eq!(world.received(alice), [("room:joined".to_owned(), joined)]);
+    assert!(world.received(bob).is_empty());
     // The credentials are for this life of this room.
     let username = second["turnCredentials"]["username"].as_str().unwrap();
     assert!(username.ends_with(&format!(":bob:{}", second["callId"].as_str().unwrap())));
     // Asked again, it is the same participant.
     let again = world.ok(bob, "room:join", json!({ "roomId": "lobby" }));
     assert_eq!(again, second);
-    assert!(world.heard(alice).is_empty());
+    assert!(world.received(alice).is_empty());
 }
 
 #[test]
-fn what_is_for_one_reaches_that_one_alone() {
+fn addressed_events_reach_one_participant_only() {
     let mut world = World::new(|config| config.candidate_hold = ms(0));
     let ([alice, bob, carol], [a, b, c]) = in_lobby(&mut world, ["alice", "bob", "carol"]);
     world.ok(carol, "signal:offer", to(&a, sdp("one")));
     world.ok(carol, "ice:candidate", to(&a, candidate(1)));
-    let heard = world.heard(alice);
-    assert_eq!(heard.len(), 2);
-    for (_, data) in &heard {
+    let received = world.received(alice);
+    assert_eq!(received.len(), 2);
+    for (_, data) in &received {
         assert_eq!((&data["from"], &data["fromDevice"]), (&json!("carol"), &json!("laptop")));
         assert_eq!((&data["fromParticipant"], &data["to"]), (&json!(c), &json!(a)));
         assert_eq!(data["roomId"], "lobby");
@@ -51,7 +51,7 @@ fn what_is_for_one_reaches_that_one_alone() {
     world.ok(bob, "call:message", json!({ "roomId": "lobby", "data": 2 }));
     assert_eq!(world.names(carol), ["call:message", "call:message"]);
     assert_eq!(world.names(alice), ["call:message"]);
-    assert!(world.heard(bob).is_empty());
+    assert!(world.received(bob).is_empty());
     world.refused(
         bob,
         "signal:offer",
@@ -71,13 +71,13 @@ fn candidates_wait_for_the_description_of_their_own_pair() {
     world.ok(carol, "ice:candidate", to(&b, candidate(2)));
     world.ok(carol, "signal:offer", to(&b, sdp("one")));
     assert_eq!(world.names(bob), ["signal:offer", "ice:candidate"]);
-    assert!(world.heard(alice).is_empty());
+    assert!(world.received(alice).is_empty());
     world.pass(ms(300));
     assert_eq!(world.names(alice), ["ice:candidate"]);
 }
 
 #[test]
-fn nothing_goes_to_or_from_who_is_not_in_the_room() {
+fn only_participants_send_and_receive_events_of_a_room() {
     let mut world = World::new(|_| {});
     let ([alice, bob], [a, b]) = in_lobby(&mut world, ["alice", "bob"]);
     let eve = world.open("eve", "laptop");
@@ -96,12 +96,12 @@ fn nothing_goes_to_or_from_who_is_not_in_the_room() {
         world.refused(eve, event, data.clone(), "not_a_participant");
         // Nor another device of who is.
         world.refused(phone, event, data.clone(), "not_a_participant");
-        // It is told the same of a room that does not exist.
+        // The error is the same for a room that does not exist.
         let mut elsewhere = data;
         elsewhere["roomId"] = json!("nowhere");
         world.refused(eve, event, elsewhere, "not_a_participant");
     }
-    assert!(world.heard(alice).is_empty() && world.heard(bob).is_empty());
+    assert!(world.received(alice).is_empty() && world.received(bob).is_empty());
     world.ok(bob, "room:leave", json!({ "roomId": "lobby" }));
     world.forget();
     world.refused(
@@ -112,7 +112,7 @@ fn nothing_goes_to_or_from_who_is_not_in_the_room() {
     );
     world.ok(alice, "call:message", json!({ "roomId": "lobby", "data": 1 }));
     world.refused(alice, "signal:offer", to(&b, sdp("x")), "participant_not_found");
-    assert!(world.heard(bob).is_empty() && world.heard(eve).is_empty());
+    assert!(world.received(bob).is_empty() && world.received(eve).is_empty());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use callbox_base::ids::{DeviceId, SessionId};
 use rand::{Rng, seq::IndexedRandom};
 
-use super::{DEVICES, Reader, Sim, USERS, ms, tokens::Held, user};
+use super::{DEVICES, Reader, Sim, USERS, ms, tokens::TokenRecord, user};
 use crate::{Input, Resume};
 
 impl Sim {
@@ -39,10 +39,11 @@ impl Sim {
             self.claim = seq;
         }
         self.sessions.insert(session, seat);
-        let token = self.kept_token(&name).map(|token| Held { since: self.now.unix, ..token });
+        let token =
+            self.kept_token(&name).map(|token| TokenRecord { since: self.now.unix, ..token });
         let token = token.unwrap_or_else(|| self.make_token(&name, expires));
         let identity = token.identity(name);
-        self.tokens.insert(session, Held { warned: false, ..token });
+        self.tokens.insert(session, TokenRecord { warned: false, ..token });
         if resume != Resume::Never {
             self.readers.insert(session, Reader::default());
         }

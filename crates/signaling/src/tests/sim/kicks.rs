@@ -7,7 +7,7 @@ use callbox_base::ids::{DeviceId, SessionId, UserId};
 use rand::{Rng, seq::IndexedRandom};
 use serde_json::Value;
 
-use super::{DEVICES, Sim, USERS, tokens::Held, user};
+use super::{DEVICES, Sim, USERS, tokens::TokenRecord, user};
 use crate::jwt::TokenId;
 
 /// A kicked user, as the observer knows it.
@@ -57,17 +57,19 @@ impl Sim {
     }
 
     /// Returns true if a token of a user gets no credentials for the relay.
-    pub(super) fn is_refused(&self, user: &UserId, held: &Held) -> bool {
+    pub(super) fn is_refused(&self, user: &UserId, token: &TokenRecord) -> bool {
         let kick = self.kicked.get(user).filter(|kick| kick.until > self.now.instant);
-        kick.is_some_and(|kick| kick.tokens.contains(&held.id) || held.issued < kick.issued_before)
+        kick.is_some_and(|kick| {
+            kick.tokens.contains(&token.id) || token.issued < kick.issued_before
+        })
     }
 
     /// A token that a user has who was kicked, if it is good for a while.
-    pub(super) fn kept_token(&mut self, user: &UserId) -> Option<Held> {
+    pub(super) fn kept_token(&mut self, user: &UserId) -> Option<TokenRecord> {
         self.kicked.get(user)?;
         let good = self.now.unix_secs() + 10;
-        let own = self.made.iter().filter(|(of, held)| of == user && held.expires > good);
-        let own: Vec<_> = own.map(|(_, held)| held.clone()).collect();
+        let own = self.made.iter().filter(|(of, token)| of == user && token.expires > good);
+        let own: Vec<_> = own.map(|(_, token)| token.clone()).collect();
         own.choose(&mut self.rng).filter(|_| self.rng.random_bool(0.5)).cloned()
     }
 

@@ -8,7 +8,7 @@ use std::{
 use callbox_base::ids::{CallId, DeviceId, SessionId};
 use serde_json::{Value, json};
 
-use super::{Seat, Sim, Watched, address, schemas, tokens::Held, user};
+use super::{Seat, Sim, Watched, address, schemas, tokens::TokenRecord, user};
 use crate::{RequestId, Timestamp};
 
 impl Sim {
@@ -125,8 +125,8 @@ impl Sim {
         }
     }
 
-    /// A session heard an event.
-    pub(super) fn heard(
+    /// Records and checks an event that a session received.
+    pub(super) fn receive_event(
         &mut self,
         session: SessionId,
         seat: Seat,
@@ -141,12 +141,13 @@ impl Sim {
             return self.sees(session, data, late);
         }
         if name == "auth:expiring" {
-            let Held { expires, warned, .. } = self.tokens.get_mut(&session).expect("it has one");
+            let TokenRecord { expires, warned, .. } =
+                self.tokens.get_mut(&session).expect("it has one");
             // One that comes late may be of the token before.
             if data["expiresAt"] == json!(Timestamp(Duration::from_secs(*expires))) {
-                assert!(!std::mem::replace(warned, true), "told twice");
+                assert!(!std::mem::replace(warned, true), "warned twice");
             } else {
-                assert!(late, "told of another token");
+                assert!(late, "warned of another token");
             }
             self.warned += 1;
             return;
@@ -159,16 +160,19 @@ impl Sim {
         let watched = self.calls.get_mut(&call).expect("an event about no call");
         let is_caller = seat == watched.caller;
         let is_callee = watched.winner.as_ref().map_or(seat.0 == watched.callee, |w| *w == seat);
-        assert!(late || !watched.ended, "something was heard of a call that is over");
+        assert!(late || !watched.ended, "an event of a call that is over");
         let is_next = watched.next.as_ref() == Some(&seat);
         if name == "call:ended" {
             watched.next.take_if(|next| *next == seat);
             let reason = data["reason"].as_str().unwrap().to_owned();
-            assert!(seat.0 == watched.caller.0 || seat.0 == watched.callee, "a stranger heard it");
-            assert_eq!(watched.audience.insert(session, Some(reason)), Some(None), "told twice");
+            assert!(
+                seat.0 == watched.caller.0 || seat.0 == watched.callee,
+                "an outsider received it"
+            );
+            assert_eq!(watched.audience.insert(session, Some(reason)), Some(None), "ended twice");
             return;
         }
-        // Another device may have accepted before it came back and heard that it rang.
+        // Another device may have accepted before it came back and learned that the call rings.
         let is_shown = match name {
             "call:incoming" => is_next,
             "call:state" => watched.offered_to.contains(&session),
@@ -181,7 +185,7 @@ impl Sim {
                 let is_handed_on = data["transferFrom"].is_string();
                 assert!(late || is_next && is_handed_on || is_callee && watched.winner.is_none());
                 let before = watched.audience.insert(session, None);
-                assert!(before.is_none() || is_handed_on && before != Some(None), "told twice");
+                assert!(before.is_none() || is_handed_on && before != Some(None), "sent twice");
                 if is_handed_on {
                     watched.offered_to.insert(session);
                 }
@@ -192,8 +196,8 @@ impl Sim {
             "call:state" => {
                 let over = matches!(data["call"]["state"].as_str(), Some("ended" | "failed"));
                 // A session that replaced its device's one hears of the call this way first.
-                let end_reason = watched.audience.entry(session).or_default();
-                assert_eq!(end_reason.is_some(), over, "the end was shown, but not told");
+                let end = watched.audience.entry(session).or_default();
+                assert_eq!(end.is_some(), over, "the end is in the snapshot, but was not sent");
             }
             "ice:candidate" | "signal:offer" | "signal:answer" => {
                 let winner = watched.winner.as_ref().expect("relayed before anyone accepted");
@@ -204,8 +208,8 @@ impl Sim {
                     assert_eq!(data["fromDevice"], json!(from.1));
                     assert!(number > watched.moved_at, "it was for another device");
                 }
-                let end_reason = &watched.audience[&session];
-                assert_eq!(*end_reason, None, "relayed to somebody for whom the call is over");
+                let end = &watched.audience[&session];
+                assert_eq!(*end, None, "relayed to a session for which the call is over");
                 assert!(watched.relayed.insert(number), "relayed twice");
                 let announced = watched.announced.contains(&(from.0.clone(), address(number)));
                 assert!(announced, "the other side knows an address before the relay does");

@@ -15,20 +15,18 @@ impl Sim {
             }
             let record = self.hub.call(self.now, *id);
             let away = &self.away;
-            for (session, end_reason) in call.audience.iter().filter(|(id, _)| !away.contains(id)) {
-                let end_reason =
-                    end_reason.as_deref().expect("somebody was not told that the call is over");
+            for (session, end) in call.audience.iter().filter(|(id, _)| !away.contains(id)) {
+                let end = end.as_deref().expect("each session has received the end of the call");
                 let elsewhere = call.offered_to.contains(session)
-                    || end_reason == EndReason::AnsweredElsewhere.as_str()
-                    || end_reason == EndReason::RejectedElsewhere.as_str();
+                    || end == EndReason::AnsweredElsewhere.as_str()
+                    || end == EndReason::RejectedElsewhere.as_str();
                 if let Some(record) = &record {
                     let reason = record.reason.expect("a call that is over has a reason");
-                    assert!(elsewhere || end_reason == reason.as_str(), "two reasons for one end");
+                    assert!(elsewhere || end == reason.as_str(), "two reasons for one end");
                 }
             }
             // A session that is away hears it once it is resumed.
-            call.audience
-                .retain(|session, end_reason| away.contains(session) && end_reason.is_none());
+            call.audience.retain(|session, end| away.contains(session) && end.is_none());
         }
         let stats = self.hub.stats();
         let counters = &stats.counters;

@@ -35,7 +35,7 @@ use serde_json::Value;
 use self::{
     kicks::Kicked,
     rooms::{View, WatchedRoom},
-    tokens::Held,
+    tokens::TokenRecord,
 };
 use super::{ms, schemas, user};
 use crate::{CallReport, Counters, Hub, PresenceStatus, RequestId};
@@ -50,7 +50,7 @@ type Seat = (UserId, DeviceId);
 struct Watched {
     caller: Seat,
     callee: UserId,
-    /// The device that was told that its accept won.
+    /// The device whose accept succeeded.
     winner: Option<Seat>,
     /// The device that one side hands the call to.
     next: Option<Seat>,
@@ -58,14 +58,14 @@ struct Watched {
     moved_at: u64,
     /// The sessions that a side handed the call to, whatever became of it.
     offered_to: BTreeSet<SessionId>,
-    /// The sessions that know of the call, and why it is over for them once they were told.
+    /// The sessions that know of the call, each with the reason of the end that it received.
     audience: BTreeMap<SessionId, Option<String>>,
     ended: bool,
     /// The users who made an offer, since a side changed its device.
     offered: BTreeSet<UserId>,
     /// By sender: the numbers of the candidates that went to the other side.
     relayed: BTreeSet<u64>,
-    /// The addresses that the relay was told of, each with whose it is.
+    /// The addresses that were announced to the relay, each with its user.
     announced: BTreeSet<(UserId, IpAddr)>,
 }
 
@@ -76,7 +76,7 @@ struct Reader {
     has: u64,
     /// The last that was ever seen on its way to it: it may be lost with the connection.
     seen: u64,
-    /// The last that it has said it has.
+    /// The last event that it has acknowledged.
     said: u64,
 }
 
@@ -108,11 +108,11 @@ struct Sim {
     /// The last report of each call.
     reports: BTreeMap<CallId, CallReport>,
     /// The token that each `auth:refresh` brings.
-    brought: BTreeMap<RequestId, Held>,
+    brought: BTreeMap<RequestId, TokenRecord>,
     /// The token of each session.
-    tokens: BTreeMap<SessionId, Held>,
-    /// The tokens that were made, each with whose it is.
-    made: Vec<(UserId, Held)>,
+    tokens: BTreeMap<SessionId, TokenRecord>,
+    /// The tokens that were made, each with its user.
+    made: Vec<(UserId, TokenRecord)>,
     /// The users who were kicked, as long as that counts.
     kicked: BTreeMap<UserId, Kicked>,
     /// The users whom each session blocks.
@@ -122,7 +122,7 @@ struct Sim {
     without_relay: u64,
     readmissions: u64,
     blocks: u64,
-    /// The presence that each watcher was told of the users whom it watches.
+    /// The presence that each watcher received of the users on its list.
     views: BTreeMap<SessionId, BTreeMap<UserId, PresenceStatus>>,
     /// The users who have begun a call or come into a room since the last input, each with the most
     /// calls that its token allows.

@@ -15,22 +15,22 @@ impl Sim {
         json!(list)
     }
 
-    /// A session was told how the users on its list are.
+    /// A session received the presence of the users on its list.
     pub(super) fn watches(&mut self, session: SessionId, asked: &Value, answer: &Value) {
         let mut view = std::collections::BTreeMap::new();
         for one in answer["presence"].as_array().unwrap() {
             let (user, status) = read(one);
             assert!(self.tokens[&session].grants.may_see(&user), "it may not see {user}");
             assert!(asked["userIds"].as_array().unwrap().contains(&json!(user)));
-            assert!(view.insert(user, status).is_none(), "told of twice");
+            assert!(view.insert(user, status).is_none(), "listed twice");
         }
         for one in asked["userIds"].as_array().unwrap() {
-            assert!(view.contains_key(&user(one.as_str().unwrap())), "not told of {one}");
+            assert!(view.contains_key(&user(one.as_str().unwrap())), "{one} is not listed");
         }
         self.views.insert(session, view);
     }
 
-    /// A session heard of a change.
+    /// A session received a change.
     pub(super) fn sees(&mut self, session: SessionId, data: &Value, late: bool) {
         let (user, status) = read(data);
         let known = self.views.get_mut(&session).and_then(|view| view.get_mut(&user));

@@ -19,12 +19,8 @@ impl Sim {
         use RequestName::*;
         let live: Vec<_> = self.calls.iter().filter(|(_, call)| !call.ended).collect();
         let (id, call) = live.choose(&mut self.rng)?;
-        let members: Vec<_> = call
-            .audience
-            .iter()
-            .filter(|(_, end_reason)| end_reason.is_none())
-            .map(|(id, _)| *id)
-            .collect();
+        let members: Vec<_> =
+            call.audience.iter().filter(|(_, end)| end.is_none()).map(|(id, _)| *id).collect();
         let any = members.choose(&mut self.rng).filter(|id| self.is_here(**id));
         // Whoever is wanted answers soon.
         let soon = call.next.is_some() && self.rng.random_bool(0.5);
@@ -168,7 +164,7 @@ impl Sim {
         self.input(Input::Request { session, id: Some(id), event, data: data.into() });
     }
 
-    /// A device makes a request again that it has named: it does not know whether it was heard.
+    /// A device repeats a request with the same `msgId`, as if its answer had been lost.
     pub(super) fn again(&mut self) {
         let Some(session) = self.any_session() else { return };
         let seat = self.sessions[&session].clone();

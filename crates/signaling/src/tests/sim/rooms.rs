@@ -20,11 +20,11 @@ pub(super) struct WatchedRoom {
     ever: BTreeMap<ParticipantId, Seat>,
     /// The users in it, as the relay knows them.
     inside: BTreeSet<UserId>,
-    /// The addresses that the relay was told of, each with whose it is.
+    /// The addresses that were announced to the relay, each with its user.
     announced: BTreeSet<(UserId, std::net::IpAddr)>,
     /// The pairs of which the first has made the second an offer.
     offered: BTreeSet<(ParticipantId, ParticipantId)>,
-    /// The events that were relayed, each with who heard it.
+    /// The relayed events, each with its receivers.
     relayed: BTreeSet<(u64, ParticipantId)>,
 }
 
@@ -40,7 +40,7 @@ impl WatchedRoom {
     }
 }
 
-/// A room as one session has heard of it.
+/// The state of a room as one session knows it.
 pub(super) struct View {
     me: ParticipantId,
     /// The others, and whether they are connected.
@@ -48,7 +48,7 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Reads what a room's newcomer is answered, or who comes back to it is told.
+    /// Reads the answer to a join, or the snapshot after a reconnect.
     fn of(data: &Value) -> Self {
         let others = data["participants"].as_array().unwrap().iter();
         let others = others.map(|other| (id(other), other["connected"].as_bool().unwrap()));
@@ -64,7 +64,7 @@ impl View {
 impl View {
     /// Another one, and whether it is connected.
     fn other(&mut self, id: ParticipantId) -> &mut bool {
-        self.others.get_mut(&id).expect("told of somebody who is not in the room")
+        self.others.get_mut(&id).expect("an event of a user who is not in the room")
     }
 }
 
@@ -190,7 +190,7 @@ impl Sim {
         self.joins += 1;
     }
 
-    /// A session heard an event of a room.
+    /// A session received an event of a room.
     pub(super) fn heard_in_room(
         &mut self,
         session: SessionId,
@@ -204,7 +204,11 @@ impl Sim {
         let seat = &self.sessions[&session];
         if name == "room:sync" {
             let view = View::of(data);
-            assert_eq!(room.ever.get(&view.me), Some(seat), "a stranger was told of a room");
+            assert_eq!(
+                room.ever.get(&view.me),
+                Some(seat),
+                "an outsider received an event of a room"
+            );
             assert!(!late && !room.ended);
             for relayed in data["relayed"].as_array().unwrap() {
                 let from = parse(&relayed["fromParticipant"]);
@@ -223,11 +227,14 @@ impl Sim {
                     assert!(room.announced.contains(&(user.clone(), address(number))));
                 }
             }
-            assert!(self.in_view.insert((session, call), view).is_none(), "told what it knew");
+            assert!(self.in_view.insert((session, call), view).is_none(), "joined twice");
             self.check_ice(session, data);
             return;
         }
-        let view = self.in_view.get_mut(&(session, call)).expect("a stranger heard of a room");
+        let view = self
+            .in_view
+            .get_mut(&(session, call))
+            .expect("an outsider received an event of a room");
         assert_eq!(room.ever.get(&view.me), Some(seat));
         match name {
             "call:ended" => {
@@ -237,17 +244,17 @@ impl Sim {
             "room:joined" => {
                 let participant = &data["participant"];
                 assert_eq!(participant["connected"], true);
-                assert!(view.others.insert(id(participant), true).is_none(), "told twice");
+                assert!(view.others.insert(id(participant), true).is_none(), "received twice");
             }
             "room:left" => {
-                assert!(view.others.remove(&id(data)).is_some(), "told twice");
+                assert!(view.others.remove(&id(data)).is_some(), "received twice");
                 assert_eq!(data["userId"], json!(room.ever[&id(data)].0));
             }
             "call:reconnecting" => {
-                assert!(std::mem::replace(view.other(id(data)), false), "told twice");
+                assert!(std::mem::replace(view.other(id(data)), false), "received twice");
             }
             "call:reconnected" => {
-                assert!(!std::mem::replace(view.other(id(data)), true), "told twice");
+                assert!(!std::mem::replace(view.other(id(data)), true), "received twice");
             }
             "media:updated" => assert!(view.others.contains_key(&id(data))),
             "ice:servers" => {
@@ -265,7 +272,7 @@ impl Sim {
                 let number = data["n"].as_u64().unwrap();
                 assert!(room.relayed.insert((number, view.me)), "relayed twice");
                 let announced = room.announced.contains(&(user.clone(), address(number)));
-                assert!(name == "call:message" || announced, "heard before the relay knew");
+                assert!(name == "call:message" || announced, "received before the relay knew");
             }
             other => panic!("{other} was not expected in a room"),
         }
@@ -275,7 +282,7 @@ impl Sim {
     pub(super) fn moved(&mut self, call: CallId, user: UserId, is_in: bool) {
         let room = self.rooms.get_mut(&call).filter(|room| !room.ended).expect("no such room");
         let is_new = if is_in { room.inside.insert(user) } else { room.inside.remove(&user) };
-        assert!(is_new, "the relay was told twice");
+        assert!(is_new, "the relay was notified twice");
     }
 
     /// The relay hears of addresses in a room.
@@ -307,8 +314,12 @@ impl Sim {
             if !self.is_here(*session) {
                 continue;
             }
-            let room = self.hub.rooms().get(*call).expect("it was not told that the room is over");
-            assert_eq!(room.participant_of(*session), Some(view.me), "it was not told");
+            let room = self.hub.rooms().get(*call).expect("it has received the end of the room");
+            assert_eq!(
+                room.participant_of(*session),
+                Some(view.me),
+                "it does not know its participant id"
+            );
             let truth = room.seen_by(view.me);
             let truth = truth.iter().map(|other| (other.participant_id, other.connected));
             assert_eq!(view.others, truth.collect(), "{session} sees another room");
@@ -316,7 +327,7 @@ impl Sim {
         for room in self.hub.rooms().iter() {
             let seen =
                 room.sessions().all(|session| self.in_view.contains_key(&(session, room.id())));
-            assert!(seen, "a participant was never told");
+            assert!(seen, "a participant received no event");
             let users = room.parties().map(|(_, party)| party.user().clone());
             assert_eq!(
                 self.rooms[&room.id()].inside,

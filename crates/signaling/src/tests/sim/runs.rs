@@ -15,7 +15,7 @@ fn seeds(runs: u64) -> std::ops::Range<u64> {
 }
 
 #[test]
-fn random_calls_leak_nothing_and_tell_no_stranger() {
+fn random_calls_leave_no_state_and_reach_no_outsider() {
     let seeds = seeds(700);
     let mut ended = BTreeMap::new();
     let (mut relayed, mut resumed, mut repeated, mut crossed) = (0, 0, 0, 0);
@@ -86,7 +86,7 @@ fn random_calls_leak_nothing_and_tell_no_stranger() {
 }
 
 #[test]
-fn random_rooms_leak_nothing_and_tell_no_stranger() {
+fn random_rooms_leave_no_state_and_reach_no_outsider() {
     let seeds = seeds(200);
     let (mut joins, mut rooms, mut full, mut relayed, mut resumed) = (0, 0, 0, 0, 0);
     for seed in seeds.clone() {
@@ -110,7 +110,7 @@ fn random_rooms_leak_nothing_and_tell_no_stranger() {
 }
 
 #[test]
-fn a_run_is_the_same_each_time() {
+fn a_run_is_reproducible() {
     for (seed, rooms) in [(1, false), (2, false), (1, true), (2, true)] {
         let logs = [Sim::new(seed, rooms), Sim::new(seed, rooms)].map(|mut sim| {
             sim.run();

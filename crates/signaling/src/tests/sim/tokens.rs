@@ -14,18 +14,18 @@ use crate::{
 
 /// A token that a session has.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
+pub(super) struct TokenRecord {
     pub expires: u64,
     /// Since when, counted from 1970.
     pub since: Duration,
-    /// The session was told that this is near.
+    /// The session has received `auth:expiring`.
     pub warned: bool,
     pub grants: Grants,
     pub id: TokenId,
     pub issued: u64,
 }
 
-impl Held {
+impl TokenRecord {
     /// The bearer of the token, if that is this user.
     pub(super) fn identity(&self, user: UserId) -> Identity {
         let (expires, grants) = (self.expires, self.grants.clone());
@@ -35,11 +35,11 @@ impl Held {
 
 impl Sim {
     /// A new token of a user.
-    pub(super) fn make_token(&mut self, user: &UserId, expires: u64) -> Held {
+    pub(super) fn make_token(&mut self, user: &UserId, expires: u64) -> TokenRecord {
         let grants = self.any_grants();
         let id = TokenId::of(&format!("{}.", self.made.len()));
         let (since, issued) = (self.now.unix, self.now.unix_secs());
-        let token = Held { expires, since, warned: false, grants, id, issued };
+        let token = TokenRecord { expires, since, warned: false, grants, id, issued };
         self.made.push((user.clone(), token.clone()));
         token
     }
@@ -90,7 +90,7 @@ impl Sim {
     }
 
     /// A session has this token from now on.
-    pub(super) fn hold(&mut self, session: SessionId, mut token: Held) {
+    pub(super) fn hold(&mut self, session: SessionId, mut token: TokenRecord) {
         let before = &self.tokens[&session];
         if before.expires == token.expires {
             (token.warned, token.since) = (before.warned, before.since);
@@ -114,14 +114,14 @@ impl Sim {
     /// that is over soon, but nobody of another.
     pub(super) fn check_tokens(&self) {
         let warning = self.hub.config().token_warning;
-        for (session, Held { expires, since, warned, .. }) in &self.tokens {
+        for (session, TokenRecord { expires, since, warned, .. }) in &self.tokens {
             let expires = Duration::from_secs(*expires);
             let is_over = self.now.unix >= expires.saturating_add(ms(5000));
             assert!(!is_over, "a session outlived its token");
             if self.is_here(*session) {
                 let ahead = warning.min(expires.saturating_sub(*since) / 2);
                 let is_near = !warning.is_zero() && self.now.unix >= expires - ahead;
-                assert_eq!(*warned, is_near, "{session} was told at another time");
+                assert_eq!(*warned, is_near, "{session} was warned at another time");
             }
         }
     }

@@ -46,8 +46,8 @@ impl Sim {
                     self.readers.remove(&connection);
                     assert!(self.sessions.contains_key(&session), "back from nowhere");
                     self.away.remove(&session);
-                    let held = self.tokens[&connection].clone();
-                    self.hold(session, held);
+                    let token = self.tokens[&connection].clone();
+                    self.hold(session, token);
                     let reader = self.readers.get_mut(&session).expect("it can be resumed");
                     assert_eq!(self.claim, reader.has, "it said something wrong");
                     late = Some(session);
@@ -71,7 +71,7 @@ impl Sim {
                     }
                     let data = event.data.value();
                     schemas::check_event(event.name, &data);
-                    self.heard(session, seat, event.name, &data, late);
+                    self.receive_event(session, seat, event.name, &data, late);
                     if late {
                         continue;
                     }

@@ -95,7 +95,7 @@ fn minted_credentials_are_known_under_every_secret() {
 }
 
 #[test]
-fn each_lack_has_its_error() {
+fn each_missing_or_wrong_attribute_has_its_error() {
     let auth = auth();
     let nonce = auth.nonce(now(), client());
     let (user, realm, nonce, password) =
@@ -179,7 +179,7 @@ fn minted_credentials_have_a_sha256_key_under_every_secret_and_no_hash() {
 
 /// A client that reads the bit must send a USERHASH, which only static users can be known by.
 #[test]
-fn hashes_are_asked_for_only_where_they_name_everybody() {
+fn user_hashes_are_requested_only_if_they_identify_every_user() {
     let secret = || TurnSecrets::new(&[Secret::new("north")]);
     let user = || vec![("static".to_owned(), Secret::new("pass"))];
     for (secrets, users, asked) in [

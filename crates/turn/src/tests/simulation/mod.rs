@@ -211,7 +211,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_clients_do(
+    fn random_actions_of_clients_keep_the_invariants(
         signaled_peers: bool,
         steps in prop::collection::vec(step(), 1..120),
     ) {

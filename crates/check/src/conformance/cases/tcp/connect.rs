@@ -121,10 +121,10 @@ fn connect_twice_bound(target: &Target) -> Verdict {
 
 fn connect_refused(target: &Target) -> Verdict {
     let mut client = allocated(target)?;
-    let gone = target.tcp_peer()?.address;
-    let answer = client.ask(&Request::connect(gone))?;
+    let closed = target.closed_port()?;
+    let answer = client.ask(&Request::connect(closed.address))?;
     if answer.code() == Some(403) {
-        client.granted(answer, gone)?;
+        client.granted(answer, closed.address)?;
         return Ok(());
     }
     answer.refused(447).map(|_| ())

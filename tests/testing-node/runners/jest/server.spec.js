@@ -1,0 +1,9 @@
+import { start } from '@callbox/testing';
+
+let server;
+beforeAll(async () => { server = await start({ forceRelay: true }); });
+afterAll(() => server?.stop());
+
+test('a user gets a relay', async () => {
+  expect(await server.iceConfig('alice')).toMatchObject({ iceTransportPolicy: 'relay' });
+});
