@@ -54,6 +54,7 @@ impl FaultDocument {
     /// # Errors
     /// [`FaultError`] names the field and its value.
     pub fn from_value(value: Value) -> Result<Self, FaultError> {
+        check_objects(&value)?;
         let document: Self = serde_path_to_error::deserialize(value).map_err(|error| {
             let path = match error.path().to_string() {
                 path if path == "." => "the faults".to_owned(),
@@ -95,4 +96,26 @@ impl FaultDocument {
     pub(crate) fn seed_or(&self, random: u64) -> u64 {
         self.seed.unwrap_or(random & MAX_SEED)
     }
+}
+
+/// Checks that the document, its faults and their selectors are objects: serde would take arrays
+/// with the values of the fields, too.
+fn check_objects(document: &Value) -> Result<(), FaultError> {
+    let not_an_object = |path: String, value: &Value| {
+        Err(FaultError::value(path, value, "it must be an object with named fields"))
+    };
+    let Some(lists) = document.as_object() else {
+        return not_an_object("the document".to_owned(), document);
+    };
+    for (name, list) in lists {
+        for (index, fault) in list.as_array().into_iter().flatten().enumerate() {
+            if !fault.is_object() {
+                return not_an_object(format!("{name}[{index}]"), fault);
+            }
+            if let Some(selector) = fault.get("for").filter(|selector| !selector.is_object()) {
+                return not_an_object(format!("{name}[{index}].for"), selector);
+            }
+        }
+    }
+    Ok(())
 }

@@ -92,7 +92,9 @@ fn a_wrong_document_is_refused_by_its_field_and_value() {
         (json!({ "actions": [{ "action": "cutSession", "forMs": 5 }] }), "unknown field `forMs`"),
         (json!({ "seed": 9_007_199_254_740_992_u64 }), "seed is 9007199254740992"),
         (json!({ "packets": vec![json!({}); 65] }), "the number of faults is 65"),
-        (json!([]), "the faults"),
+        (json!([]), "the document is []"),
+        (json!({ "packets": [["up"]] }), "packets[0] is [\"up\"]"),
+        (json!({ "actions": [{ "action": "cutSession", "for": ["a"] }] }), "actions[0].for is"),
     ] {
         let error = refused(document.clone());
         assert!(error.contains(expected), "{document}: {error}");

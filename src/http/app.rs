@@ -1,15 +1,8 @@
 //! The state that every request handler can reach.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
-use callbox_base::{
-    addresses::Networks,
-    clock::Now,
-    ids::{CallId, SessionId, UserId},
-};
+use callbox_base::{addresses::Networks, clock::Now, ids::SessionId};
 use callbox_signaling::{
     ErrorCode, RequestError,
     jwt::{Identity, TokenMinter},
@@ -21,7 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Config, arrival::Remote, authenticator::Authenticator, counters::Counters, faults::Faults,
-    hub_task::HubHandle, memory::Memory, origins::Origins, server_name::OwnNames,
+    hub_task::HubHandle, memory::Memory, origins::Origins, relay_orders::KickFromRelay,
+    server_name::OwnNames,
 };
 use crate::{http::ApiKeys, reports};
 
@@ -30,15 +24,6 @@ pub type RelayMetrics = Box<dyn Fn() -> Snapshot + Send + Sync>;
 
 /// Returns true if the relay serves all its clients; for `/readyz`.
 pub type RelayIsWhole = Box<dyn Fn() -> bool + Send + Sync>;
-
-/// Makes the relay close what a user has: everything, or what is for no call and for these calls.
-/// The user's credentials are refused once this returns; the result is the number of allocations
-/// that were closed, once they are.
-pub type KickFromRelay =
-    Arc<dyn Fn(Now, &UserId, Option<&[CallId]>) -> ClosedAllocations + Send + Sync>;
-
-/// A number that is known later.
-pub(super) type ClosedAllocations = Pin<Box<dyn Future<Output = usize> + Send>>;
 
 /// Reads the counters of reports of calls for the metrics page.
 pub type ReportMetrics = Box<dyn Fn() -> reports::Snapshot + Send + Sync>;

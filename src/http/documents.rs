@@ -111,9 +111,10 @@ mod tests {
     fn every_route_is_described() {
         let source = include_str!("mod.rs");
         let mut routes = BTreeSet::new();
-        for route in source.split(".route(\"").skip(1) {
-            let (path, handlers) = route.split_once('"').expect("the end of the path");
-            let handlers = handlers.split("\n        .").next().unwrap_or_default();
+        for route in source.split(".route(").skip(1) {
+            let path = route.trim_start().strip_prefix('"').expect("a path");
+            let (path, handlers) = path.split_once('"').expect("the end of the path");
+            let handlers = handlers.split(".route").next().unwrap_or_default();
             for method in ["get", "post", "put", "patch", "delete"] {
                 if path.starts_with("/api/") && handlers.contains(&format!("{method}(")) {
                     routes.insert((path.to_owned(), method.to_owned()));

@@ -14,25 +14,13 @@ use callbox_turn::faults::RequestFaults;
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 
 use super::{
-    app::ClosedAllocations,
     hub_task::{EventFaults, FaultTask as HubFault, HubHandle, SessionFault},
+    relay_orders::{InjectIntoRelay, RelayFault},
 };
 use crate::faults::{
     ActionResult, FaultAction, FaultDocument, FaultReport, InjectedFaults, PacketFault,
     RequestFault,
 };
-
-/// A fault that the relay is to inject.
-pub enum RelayFault {
-    /// One of its own.
-    Task(FaultTask),
-    /// The credentials of a selector are over.
-    ExpireCredentials(Now, Selector),
-}
-
-/// Makes the relay inject a fault. The result is the number of allocations that it concerns, once
-/// it is injected.
-pub type InjectIntoRelay = Box<dyn Fn(RelayFault) -> ClosedAllocations + Send + Sync>;
 
 /// The faults that are in force.
 #[derive(Debug, Clone)]

@@ -249,7 +249,12 @@ impl HubTask {
         };
         match output {
             Output::Welcome { session, data } => self.deliver(session, Delivery::Welcome(data)),
-            Output::Resumed { connection, session } => self.connections.resume(connection, session),
+            Output::Resumed { connection, session } => {
+                if let Some(faults) = &mut self.faults {
+                    faults.forget(session);
+                }
+                self.connections.resume(connection, session);
+            }
             Output::Send { session, seq, event } if self.faults.is_some() => {
                 self.deliver_with_faults(session, seq, event);
             }

@@ -19,6 +19,7 @@
 //! | `refused` | the log lines about refused credentials |
 //! | `rest/`, `error` | the REST API, its errors |
 //! | `origin`, `origins`, `server_name`, `cors` | web pages that may connect, headers for browsers |
+//! | `relay_orders` | what the relay is ordered to do |
 //! | `faults` | the control of faults that tests ask for |
 //! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | the machine-readable documents of the API |
@@ -56,6 +57,7 @@ mod origin;
 mod origins;
 mod pending_outputs;
 mod refused;
+mod relay_orders;
 mod request_head;
 mod requests;
 mod rest;
@@ -97,9 +99,8 @@ use self::{
     server_name::OwnNames,
 };
 pub use self::{
-    app::{CertificateExpiry, KickFromRelay, RelayIsWhole, RelayMetrics, ReportMetrics},
+    app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
     arrival::{Arrival, Entrance},
-    faults::{InjectIntoRelay, RelayFault},
     hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
     ice_uris::IceUris,
     key_set::KeySource,
@@ -107,6 +108,7 @@ pub use self::{
     limits::Purpose,
     origin::{Origin, OriginError},
     pending_outputs::ALIVE,
+    relay_orders::{AllocationCount, InjectIntoRelay, KickFromRelay, RelayFault},
     server_name::{NamedByCertificate, ServerName, ServerNameError},
     service::{HEADER_TIMEOUT, Service},
 };

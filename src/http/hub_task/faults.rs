@@ -178,6 +178,11 @@ impl HeldEvents {
         }
     }
 
+    /// Drops the events of a session that is resumed: it is sent all that it has not acknowledged.
+    pub(super) fn forget(&mut self, session: SessionId) {
+        self.held.retain(|_, (receiver, _)| *receiver != session);
+    }
+
     /// Takes out the next event that is due at `now`.
     pub(super) fn pop(&mut self, now: Instant) -> Option<(SessionId, Event)> {
         let first = self.held.first_entry()?;

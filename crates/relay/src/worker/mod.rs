@@ -4,10 +4,12 @@
 mod commands;
 mod dont_fragment;
 mod events;
+mod fault_tasks;
 mod faults;
 mod forwarding;
 mod icmp_errors;
 mod outputs;
+mod receiving;
 mod relay_sockets;
 mod splicing;
 mod stream_ends;
@@ -138,7 +140,7 @@ impl Worker {
             self.engine.handle_timeout(now);
             outputs::execute(&mut self, now);
             stream_ends::check_timeouts(&mut self, now);
-            faults::send_due(&mut self, now);
+            fault_tasks::send_due(&mut self, now);
             self.ready.wake(now.instant);
             for event in &events {
                 if event.token() != WAKER {
@@ -184,11 +186,11 @@ impl Worker {
         let is_out = self.outage.is_on(now.instant);
         for index in (0..self.ready.len()).rev() {
             let more = match self.ready.get(index) {
-                source if is_out => faults::discard(self, now, source),
-                Source::Listener(listener) => traffic::read_listener(self, now, listener),
-                Source::Relay(id) => traffic::read_relay(self, now, id),
-                Source::Connected(id) => traffic::read_connected(self, now, id),
-                Source::Ring(ring) => traffic::read_ring(self, now, ring),
+                source if is_out => receiving::discard(self, now, source),
+                Source::Listener(listener) => receiving::read_listener(self, now, listener),
+                Source::Relay(id) => receiving::read_relay(self, now, id),
+                Source::Connected(id) => receiving::read_connected(self, now, id),
+                Source::Ring(ring) => receiving::read_ring(self, now, ring),
                 Source::Stream(id) => stream_reading::read(self, now, id),
                 Source::TcpRelay(id) => splicing::accept_peers(self, now, id),
                 Source::Connection(id) => splicing::read_connection(self, now, id),
