@@ -129,7 +129,13 @@ impl Faults {
         let to_sessions = |selector, fault| self.hub.inject(HubFault::Sessions(selector, fault));
         match action {
             FaultAction::ExpireCredentials { selector } => {
-                Some(to_relay(RelayFault::ExpireCredentials(Now::read(), selector)).await)
+                let now = Now::read();
+                let affected = to_relay(RelayFault::ExpireCredentials(now, selector)).await;
+                // Credentials expire at whole seconds: those of this second are the same as before.
+                let second = now.unix.subsec_nanos();
+                tokio::time::sleep(Duration::from_secs(1) - Duration::from_nanos(second.into()))
+                    .await;
+                Some(affected)
             }
             FaultAction::DropAllocations { selector } => {
                 Some(to_relay(RelayFault::Task(FaultTask::DropAllocations(selector))).await)
