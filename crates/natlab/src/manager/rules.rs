@@ -178,7 +178,7 @@ impl NatRules<'_> {
         let buckets = || {
             (0..BUCKETS).zip(self.constants(BUCKETS)).fold(String::new(), |mut text, (n, value)| {
                 let port = combined(value);
-                let _ = write!(text, "  chain mapping{n} {{ meta l4proto udp {port}; }}\n");
+                let _ = writeln!(text, "  chain mapping{n} {{ meta l4proto udp {port}; }}");
                 text
             })
         };
