@@ -141,6 +141,7 @@ impl NatRules<'_> {
 {inward}  }}
   chain translate_out {{
     type nat hook postrouting priority srcnat
+    ct original ip daddr {inside} accept
 {mapping}    ip saddr {inside} snat to {outer}
   }}
   chain learn {{
