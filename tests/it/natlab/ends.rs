@@ -23,7 +23,7 @@ fn session(id: i32) -> Vec<(i32, String)> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let fields: Vec<_> = stat.rsplit(") ").next()?.split(' ').collect();
         let is_in = fields[3] == id.to_string() && fields[0] != "Z";
-        is_in.then(|| (pid, stat))
+        is_in.then_some((pid, stat))
     })
     .collect()
 }

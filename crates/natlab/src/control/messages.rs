@@ -53,7 +53,7 @@ pub(crate) struct Description {
     pub(crate) kinds: BTreeMap<String, Kind>,
     /// The environment of programs, by side.
     pub(crate) environments: BTreeMap<String, BTreeMap<String, String>>,
-    /// How the link of each side is made, if it is not ideal.
+    /// The means by which the link of each side is made, if it is not ideal.
     pub(crate) links: BTreeMap<String, String>,
 }
 

@@ -102,6 +102,18 @@ impl Namespace {
         })
     }
 
+    /// Keeps packets between two ports of a bridge away from the rules for packets that are routed.
+    pub(super) fn exempt_bridges(&self) -> Result<(), LabError> {
+        self.run(|| {
+            let name = "bridge/bridge-nf-call-iptables";
+            // Without br_netfilter they are exempt.
+            match fs::exists(format!("/proc/sys/net/{name}")).unwrap_or(false) {
+                true => set(name, "0"),
+                false => Ok(()),
+            }
+        })
+    }
+
     /// Lets the namespace have no IPv6 address: none of the host's addresses is link-local then.
     pub(super) fn disable_ipv6(&self) -> Result<(), LabError> {
         self.run(|| match has_ipv6() {

@@ -141,6 +141,7 @@ impl NatRules<'_> {
 {inward}  }}
   chain translate_out {{
     type nat hook postrouting priority srcnat
+    ct original ip daddr {inside} accept
 {mapping}    ip saddr {inside} snat to {outer}
   }}
   chain learn {{
@@ -178,7 +179,7 @@ impl NatRules<'_> {
         let buckets = || {
             (0..BUCKETS).zip(self.constants(BUCKETS)).fold(String::new(), |mut text, (n, value)| {
                 let port = combined(value);
-                let _ = write!(text, "  chain mapping{n} {{ meta l4proto udp {port}; }}\n");
+                let _ = writeln!(text, "  chain mapping{n} {{ meta l4proto udp {port}; }}");
                 text
             })
         };

@@ -72,6 +72,7 @@ impl Site {
             }
         }
         if members > 1 {
+            namespaces[0].exempt_bridges()?;
             namespaces[0].configure(async |netlink| netlink.add_bridge(INNER).await)?;
         }
         let routers = namespaces

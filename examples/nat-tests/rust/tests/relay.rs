@@ -22,7 +22,8 @@ async fn connect(server: &Server) -> anyhow::Result<(Call, Call)> {
         nat_tests::answer(&url, &bob, || online.send(()).expect("alice waits")).await
     });
     timeout(DEADLINE, is_online).await??;
-    let alice = timeout(DEADLINE, nat_tests::call(server.websocket_url(), &alice?, "bob")).await??;
+    let alice =
+        timeout(DEADLINE, nat_tests::call(server.websocket_url(), &alice?, "bob")).await??;
     Ok((alice, timeout(DEADLINE, bob).await???))
 }
 
