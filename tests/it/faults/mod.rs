@@ -88,6 +88,8 @@ impl Pair {
                 self.client.permit(self.peer.local_addr().unwrap());
             }
         }
+        // The relay has read all of them once it answers.
+        self.client.permit(self.peer.local_addr().unwrap());
         end(server);
         self.send(u32::MAX);
         let mut received = Vec::new();
