@@ -13,7 +13,7 @@ use callbox_base::{clock::Now, ids::SessionId};
 use callbox_signaling::{CallReport, Hub, Input, MAX_REPLAY_WEIGHT, Output};
 use tokio::sync::mpsc;
 
-pub(super) use self::handle::HubHandle;
+pub(super) use self::handle::{HubHandle, Reply};
 pub use self::relay::{RelayEvents, RelayInbox, TellRelay, relay_events};
 use self::{
     alarm::Alarm,
@@ -184,10 +184,15 @@ impl HubTask {
                 // Its next outputs are under the id of the session.
                 self.connections.claim(connection, session);
             }
-            match &mut self.pending {
-                Some(pending) => pending.put(ready),
-                None => self.execute(ready),
-            }
+            self.put(ready);
+        }
+    }
+
+    /// Executes an output, once the changes before it are stored.
+    fn put(&mut self, ready: PendingOutput) {
+        match &mut self.pending {
+            Some(pending) => pending.put(ready),
+            None => self.execute(ready),
         }
     }
 
@@ -217,7 +222,10 @@ impl HubTask {
             Command::Act(act) => {
                 // Timers that were due are handled first, as with any input.
                 self.hub.handle_timeout(now);
-                act(&mut self.hub, now);
+                if let Some(reply) = act(&mut self.hub, now) {
+                    self.collect();
+                    self.put(PendingOutput::Reply(reply));
+                }
             }
         }
     }
@@ -231,6 +239,7 @@ impl HubTask {
                 }
                 return;
             }
+            PendingOutput::Reply(reply) => return reply(),
         };
         match output {
             Output::Welcome { session, data } => self.deliver(session, Delivery::Welcome(data)),
