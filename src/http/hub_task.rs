@@ -22,7 +22,7 @@ use self::{
 };
 pub(super) use self::{
     faults::{EventFaults, FaultTask, SessionFault},
-    handle::HubHandle,
+    handle::{HubHandle, Reply},
 };
 use super::{
     connections::Connections,
@@ -194,10 +194,15 @@ impl HubTask {
                 // Its next outputs are under the id of the session.
                 self.connections.claim(connection, session);
             }
-            match &mut self.pending {
-                Some(pending) => pending.put(ready),
-                None => self.execute(ready),
-            }
+            self.put(ready);
+        }
+    }
+
+    /// Executes an output, once the changes before it are stored.
+    fn put(&mut self, ready: PendingOutput) {
+        match &mut self.pending {
+            Some(pending) => pending.put(ready),
+            None => self.execute(ready),
         }
     }
 
@@ -232,7 +237,10 @@ impl HubTask {
             Command::Act(act) => {
                 // Timers that were due are handled first, as with any input.
                 self.hub.handle_timeout(now);
-                act(&mut self.hub, now);
+                if let Some(reply) = act(&mut self.hub, now) {
+                    self.collect();
+                    self.put(PendingOutput::Reply(reply));
+                }
             }
         }
     }
@@ -246,6 +254,7 @@ impl HubTask {
                 }
                 return;
             }
+            PendingOutput::Reply(reply) => return reply(),
         };
         match output {
             Output::Welcome { session, data } => self.deliver(session, Delivery::Welcome(data)),

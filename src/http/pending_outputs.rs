@@ -12,6 +12,7 @@ use callbox_base::entries::Change;
 use callbox_signaling::Output;
 use tokio::{sync::watch, time::timeout};
 
+use super::hub_task::Reply;
 use crate::{
     reports,
     state_log::{Progress, StateLog},
@@ -30,6 +31,8 @@ pub(super) enum PendingOutput {
     Output(Output),
     /// A report, in the form in which it is sent to its receivers.
     Report(Box<reports::Prepared>),
+    /// The answer to an action, which comes after the action's outputs.
+    Reply(Reply),
 }
 
 /// The log, and the outputs that wait for it.

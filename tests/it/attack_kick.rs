@@ -105,6 +105,24 @@ async fn a_kick_of_a_device_closes_its_calls_and_allocations_without_a_call() {
     assert_eq!(laptop.welcome["turnCredentials"], Value::Null);
 }
 
+/// The end of a call reaches the relay once it is stored; the answer to the kick does not wait for
+/// that.
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_of_a_call_that_a_kick_ends_are_refused_when_it_is_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::with(&["--state-dir", directory.path().to_str().unwrap()]);
+    let _bob = Client::sign_in(&server, "bob").await;
+    let target = json!({ "targetUserId": "bob", "callType": "audio" });
+    for minutes in 10..20 {
+        let token = server.minted("mallory", &["--ttl", &format!("{minutes}m")]);
+        let mut laptop = Client::sign_in_with(&server, &token, Some("laptop")).await;
+        let call = laptop.request("call:initiate", target.clone()).await;
+        let kicked = kick(&server, "userId=mallory&deviceId=laptop");
+        assert_eq!(kicked["calls"], 1);
+        assert_eq!(try_allocate(&server, &call), Some(401));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_without_sessions_can_be_kicked() {
     let server = Server::start();

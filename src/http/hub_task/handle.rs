@@ -24,8 +24,11 @@ pub(in crate::http) struct HubHandle {
     outbox_bytes: usize,
 }
 
-/// An action on the hub.
-type Act = Box<dyn FnOnce(&mut Hub, Now) + Send>;
+/// An action on the hub. It returns the function that answers its caller, if it has not answered.
+type Act = Box<dyn FnOnce(&mut Hub, Now) -> Option<Reply> + Send>;
+
+/// Answers the caller of an action.
+pub(in crate::http) type Reply = Box<dyn FnOnce() + Send>;
 
 /// The input of the task from the HTTP side.
 pub(super) enum Command {
@@ -106,18 +109,28 @@ impl HubHandle {
         &self,
         look: impl FnOnce(&Hub, Now) -> T + Send + 'static,
     ) -> Option<T> {
-        self.act(|hub, now| look(hub, now)).await
+        let (sender, receiver) = oneshot::channel();
+        let act: Act = Box::new(move |hub, now| {
+            // The caller may have gone away.
+            let _ = sender.send(look(hub, now));
+            None
+        });
+        self.send(Command::Act(act)).await;
+        receiver.await.ok()
     }
 
-    /// Executes an action on the hub, for operators. Returns `None` once the server has stopped.
+    /// Executes an action on the hub, for operators. The result comes once the outputs of the
+    /// action are executed, so that the relay knows of the calls that it has ended, and they are
+    /// stored. Returns `None` once the server has stopped.
     pub(crate) async fn act<T: Send + 'static>(
         &self,
         act: impl FnOnce(&mut Hub, Now) -> T + Send + 'static,
     ) -> Option<T> {
         let (sender, receiver) = oneshot::channel();
         let act: Act = Box::new(move |hub, now| {
+            let result = act(hub, now);
             // The caller may have gone away.
-            let _ = sender.send(act(hub, now));
+            Some(Box::new(move || drop(sender.send(result))))
         });
         self.send(Command::Act(act)).await;
         receiver.await.ok()
