@@ -21,6 +21,7 @@ pub mod acceptor;
 pub mod commands;
 pub mod config;
 pub mod documents;
+pub mod faults;
 pub mod http;
 pub mod https;
 pub mod reports;

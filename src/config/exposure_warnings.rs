@@ -51,6 +51,17 @@ impl ExposureWarnings {
         }
     }
 
+    /// Checks if faults are allowed.
+    pub(super) fn faults(&mut self, options: &Options) {
+        if options.faults.allow_faults {
+            self.0.push(
+                "--allow-faults: whoever has an API key can make this server lose packets, refuse \
+                 requests and cut connections; it is for tests alone"
+                    .to_owned(),
+            );
+        }
+    }
+
     /// Checks the address of plain HTTP, if there is TLS as well.
     pub(super) fn plain_http(&mut self, address: SocketAddr) {
         if address.ip().is_unspecified() {

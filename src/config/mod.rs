@@ -46,15 +46,16 @@ pub use self::{
     ice_uri::{IceScheme, IceTransport, IceUri},
     layers::{Environment, Given, given, parse, unknown_variables},
     options::{
-        AcmeOptions, AddressOptions, ApiOptions, CredentialOptions, DiskSync, LogFormat, Options,
-        RelayOptions, RelayPolicy, ReportOptions, RunOptions, SignalingOptions, SourceOptions,
-        TcpListener, TlsOptions, TurnUserOptions,
+        AcmeOptions, AddressOptions, ApiOptions, CredentialOptions, DiskSync, FaultOptions,
+        LogFormat, Options, RelayOptions, RelayPolicy, ReportOptions, RunOptions, SignalingOptions,
+        SourceOptions, TcpListener, TlsOptions, TurnUserOptions,
     },
     reference::{annotated_file, limits, markdown},
     values::{CaDirectory, PortRange, Size},
 };
 use crate::{
     acceptor,
+    faults::FaultDocument,
     http::{self, ApiKeys},
     reports::Config as ReportsConfig,
 };
@@ -67,6 +68,8 @@ pub struct Config {
     pub acceptor: acceptor::Config,
     /// The settings of the HTTP side.
     pub http: http::Config,
+    /// The faults to begin with, if any are allowed.
+    pub faults: Option<FaultDocument>,
     /// The settings of the relay, without the addresses of the other listeners, which are not known
     /// yet.
     pub relay: relay::Config,
@@ -141,12 +144,15 @@ impl Config {
             exposed.plain_http(http_listen);
         }
         exposed.files(&options)?;
+        exposed.faults(&options);
+        let faults = options.faults.document()?;
         let warnings = exposed.warnings(options.run.strict)?;
         let warnings = warnings.into_iter().chain(more_warnings).collect();
         Ok(Self {
             http_listen,
             acceptor,
             http: http_config(&options, tokens, key_source, ApiKeys::new(api), minter),
+            faults,
             relay: relay_config(&options, turn_auth)?,
             public_uris: options.addresses.public_turn_uri.clone(),
             signaling: signaling_config(&options, turn_secrets),

@@ -1,15 +1,8 @@
 //! The state that every request handler can reach.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
-use callbox_base::{
-    addresses::Networks,
-    clock::Now,
-    ids::{CallId, SessionId, UserId},
-};
+use callbox_base::{addresses::Networks, clock::Now, ids::SessionId};
 use callbox_signaling::{
     ErrorCode, RequestError,
     jwt::{Identity, TokenMinter},
@@ -20,8 +13,9 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Config, arrival::Remote, authenticator::Authenticator, counters::Counters, hub_task::HubHandle,
-    memory::Memory, origins::Origins, server_name::OwnNames,
+    Config, arrival::Remote, authenticator::Authenticator, counters::Counters, faults::Faults,
+    hub_task::HubHandle, memory::Memory, origins::Origins, relay_orders::KickFromRelay,
+    server_name::OwnNames,
 };
 use crate::{http::ApiKeys, reports};
 
@@ -30,15 +24,6 @@ pub type RelayMetrics = Box<dyn Fn() -> Snapshot + Send + Sync>;
 
 /// Returns true if the relay serves all its clients; for `/readyz`.
 pub type RelayIsWhole = Box<dyn Fn() -> bool + Send + Sync>;
-
-/// Makes the relay close what a user has: everything, or what is for no call and for these calls.
-/// The user's credentials are refused once this returns; the result is the number of allocations
-/// that were closed, once they are.
-pub type KickFromRelay =
-    Arc<dyn Fn(Now, &UserId, Option<&[CallId]>) -> ClosedAllocations + Send + Sync>;
-
-/// A number that is known later.
-pub(super) type ClosedAllocations = Pin<Box<dyn Future<Output = usize> + Send>>;
 
 /// Reads the counters of reports of calls for the metrics page.
 pub type ReportMetrics = Box<dyn Fn() -> reports::Snapshot + Send + Sync>;
@@ -68,6 +53,8 @@ pub(super) struct App {
     /// The memory that requests hold.
     pub request_memory: Memory,
     pub sources: Sources,
+    /// The control of faults, if any are allowed.
+    pub faults: Option<Faults>,
     /// Signs tokens, where there is a secret for it.
     pub minter: Option<TokenMinter>,
     /// True in `--dev`, where anyone can get a token.
@@ -97,6 +84,7 @@ impl App {
         hub: HubHandle,
         counters: Arc<Counters>,
         sources: Sources,
+        faults: Option<Faults>,
         phase: watch::Receiver<Phase>,
     ) -> Self {
         Self {
@@ -109,6 +97,7 @@ impl App {
             counters,
             request_memory: Memory::new(config.max_request_memory),
             sources,
+            faults,
             minter: config.minter,
             dev: config.dev,
             phase,

@@ -64,6 +64,11 @@ impl Connections {
         self.outlets.get(&session).map(|(_, outlet)| outlet)
     }
 
+    /// Returns the outlets of all connections.
+    pub(super) fn outlets(&self) -> impl Iterator<Item = &Outlet> {
+        self.outlets.values().map(|(_, outlet)| outlet)
+    }
+
     /// Removes the outlet of the connection that gets a session's output.
     pub(super) fn remove(&mut self, session: SessionId) -> Option<Removed> {
         let (connection, outlet) = self.outlets.remove(&session)?;

@@ -17,7 +17,7 @@ use axum::{
 use super::{app::App, error::ApiError};
 
 /// The methods of all routes together.
-const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS");
 
 /// The request headers that a page may send if its preflight does not ask for more.
 const USUAL_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type");

@@ -83,6 +83,15 @@ impl ApiError {
         )
     }
 
+    /// An error for a server that injects no faults.
+    pub(super) fn faults_not_allowed() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "faults_not_allowed",
+            "This server injects no faults: for tests, start it with --allow-faults.",
+        )
+    }
+
     /// An error for a server that has no secret to sign a token with.
     pub(super) fn no_signing_secret() -> Self {
         Self::new(

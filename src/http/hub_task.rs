@@ -2,6 +2,7 @@
 //! bounded queues, one for each session.
 
 mod alarm;
+mod faults;
 mod handle;
 mod relay;
 #[cfg(test)]
@@ -10,20 +11,24 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use callbox_base::{clock::Now, ids::SessionId};
-use callbox_signaling::{CallReport, Hub, Input, MAX_REPLAY_WEIGHT, Output};
+use callbox_signaling::{CallReport, Event, Hub, Input, MAX_REPLAY_WEIGHT, Output};
 use tokio::sync::mpsc;
 
-pub(super) use self::handle::{HubHandle, Reply};
 pub use self::relay::{RelayEvents, RelayInbox, TellRelay, relay_events};
 use self::{
     alarm::Alarm,
+    faults::{EventFate, HeldEvents},
     handle::{Command, Opening},
+};
+pub(super) use self::{
+    faults::{EventFaults, FaultTask, SessionFault},
+    handle::{HubHandle, Reply},
 };
 use super::{
     connections::Connections,
     counters::Counters,
     pending_outputs::{PendingOutput, PendingOutputs},
-    session_queue::{Delivery, TooSlow},
+    session_queue::{Delivery, Outlet, TooSlow},
 };
 use crate::{reports, state_log::StateLog};
 
@@ -55,7 +60,8 @@ pub(super) fn spawn(
     let connections = Connections::default();
     let (reports, pending) = (Some(reports), log.map(PendingOutputs::new));
     let this = handle.downgrade();
-    let mut task = HubTask { hub, this, connections, tell_relay, reports, pending, counters };
+    let mut task =
+        HubTask { hub, this, connections, tell_relay, reports, pending, counters, faults: None };
     // Calls of the previous server are restored before any other input.
     task.execute_all();
     tokio::spawn(task.run(commands, relay));
@@ -73,6 +79,8 @@ struct HubTask {
     /// The outputs that wait until changes are stored, if calls are stored.
     pending: Option<PendingOutputs>,
     counters: Arc<Counters>,
+    /// The faults of events, while a test wants some.
+    faults: Option<Box<HeldEvents>>,
 }
 
 impl HubTask {
@@ -83,7 +91,8 @@ impl HubTask {
         let mut numbers = tokio::time::interval(KEEP_NUMBERS);
         // The relay stops last, and has the last numbers.
         while is_open || self.reports.is_some() {
-            let due = self.hub.next_timeout();
+            let held = self.faults.as_ref().and_then(|faults| faults.next_due());
+            let due = self.hub.next_timeout().into_iter().chain(held).min();
             tokio::select! {
                 biased;
                 input = relay.recv(), if self.reports.is_some() => {
@@ -109,6 +118,7 @@ impl HubTask {
                 () = alarm.rings(due) => self.hub.handle_timeout(Now::read()),
                 _ = numbers.tick(), if self.pending.is_some() => self.keep_numbers(),
             }
+            self.send_held();
             self.execute_all();
         }
     }
@@ -219,6 +229,11 @@ impl HubTask {
                     self.hub.handle(now, input);
                 }
             }
+            Command::Fault(task, done) => {
+                let affected = self.inject(now, task);
+                // The caller may have gone away.
+                let _ = done.send(affected);
+            }
             Command::Act(act) => {
                 // Timers that were due are handled first, as with any input.
                 self.hub.handle_timeout(now);
@@ -243,7 +258,15 @@ impl HubTask {
         };
         match output {
             Output::Welcome { session, data } => self.deliver(session, Delivery::Welcome(data)),
-            Output::Resumed { connection, session } => self.connections.resume(connection, session),
+            Output::Resumed { connection, session } => {
+                if let Some(faults) = &mut self.faults {
+                    faults.forget(session);
+                }
+                self.connections.resume(connection, session);
+            }
+            Output::Send { session, seq, event } if self.faults.is_some() => {
+                self.deliver_with_faults(session, seq, event);
+            }
             Output::Send { session, seq, event } => {
                 self.deliver(session, Delivery::Event(event, seq));
             }
@@ -285,6 +308,56 @@ impl HubTask {
                 let _ = hub.send(Command::Input(Input::HoldDecision { call, hold })).await;
             }
         });
+    }
+
+    /// Injects faults. Returns the number of sessions that they concern.
+    fn inject(&mut self, now: Now, task: FaultTask) -> usize {
+        match task {
+            FaultTask::Replace(faults) => {
+                self.connections.outlets().for_each(Outlet::end_silence);
+                let new = (!faults.is_empty()).then(|| Box::new(HeldEvents::new(faults)));
+                if let Some(before) = std::mem::replace(&mut self.faults, new) {
+                    for (session, event) in before.into_events() {
+                        self.deliver(session, Delivery::Event(event, None));
+                    }
+                }
+                0
+            }
+            FaultTask::Sessions(selector, fault) => {
+                let sessions = faults::sessions(&self.hub, now, &selector);
+                let outlets = sessions.iter().filter_map(|id| self.connections.outlet(*id));
+                let inject = |outlet: &Outlet| match fault {
+                    SessionFault::Cut => outlet.sever(),
+                    SessionFault::Silent(time) => {
+                        outlet.silence(time.map(|time| now.instant + time));
+                    }
+                };
+                outlets.map(inject).count()
+            }
+        }
+    }
+
+    /// Sends an event, as the faults want it. One that is held back has no number when it is sent:
+    /// its client has numbers after it by then, and would take it for a repetition.
+    fn deliver_with_faults(&mut self, session: SessionId, seq: Option<u64>, event: Event) {
+        let Some(faults) = &mut self.faults else { return };
+        match faults.judge(&self.hub, Now::read().instant, session, event) {
+            EventFate::Once(event) => self.deliver(session, Delivery::Event(event, seq)),
+            EventFate::Twice(event) => {
+                self.deliver(session, Delivery::Event(event.clone(), seq));
+                self.deliver(session, Delivery::Event(event, seq));
+            }
+            EventFate::Gone => {}
+        }
+    }
+
+    /// Sends the events that have been held back long enough.
+    fn send_held(&mut self) {
+        while let Some(faults) = &mut self.faults
+            && let Some((session, event)) = faults.pop(Now::read().instant)
+        {
+            self.deliver(session, Delivery::Event(event, None));
+        }
     }
 
     /// Puts a message into a session's queue. If it is full, the client does not read: its

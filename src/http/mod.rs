@@ -19,6 +19,8 @@
 //! | `refused` | the log lines about refused credentials |
 //! | `rest/`, `error` | the REST API, its errors |
 //! | `origin`, `origins`, `server_name`, `cors` | web pages that may connect, headers for browsers |
+//! | `relay_orders` | what the relay is ordered to do |
+//! | `faults` | the control of faults that tests ask for |
 //! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | the machine-readable documents of the API |
 //! | `metrics/`, `counters` | the metrics |
@@ -42,6 +44,7 @@ mod documents;
 mod embedded;
 mod error;
 mod exchange;
+mod faults;
 mod forwarded;
 mod hub_task;
 mod ice_uris;
@@ -54,6 +57,7 @@ mod origin;
 mod origins;
 mod pending_outputs;
 mod refused;
+mod relay_orders;
 mod request_head;
 mod requests;
 mod rest;
@@ -90,11 +94,12 @@ use self::{
     app::{App, Phase, Sources},
     counters::Counters,
     error::ApiError,
+    faults::Faults,
     limits::ConnectionLimits,
     server_name::OwnNames,
 };
 pub use self::{
-    app::{CertificateExpiry, KickFromRelay, RelayIsWhole, RelayMetrics, ReportMetrics},
+    app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
     arrival::{Arrival, Entrance},
     hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
     ice_uris::IceUris,
@@ -103,6 +108,7 @@ pub use self::{
     limits::Purpose,
     origin::{Origin, OriginError},
     pending_outputs::ALIVE,
+    relay_orders::{AllocationCount, InjectIntoRelay, KickFromRelay, RelayFault},
     server_name::{NamedByCertificate, ServerName, ServerNameError},
     service::{HEADER_TIMEOUT, Service},
 };
@@ -110,7 +116,7 @@ pub(crate) use self::{
     documents::described,
     ws::{SessionHello, closes},
 };
-use crate::{reports, state_log::StateLog};
+use crate::{faults::FaultDocument, reports, state_log::StateLog};
 
 /// The longest message that a client may send by default, in bytes.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -184,6 +190,8 @@ pub struct Wiring {
     pub relay_is_whole: RelayIsWhole,
     /// Kicks a user from the relay.
     pub kick_from_relay: KickFromRelay,
+    /// Makes the relay inject faults, if any are allowed.
+    pub inject_into_relay: Option<InjectIntoRelay>,
     /// Returns the counters of reports.
     pub report_metrics: ReportMetrics,
     /// Returns the end of the certificate's validity, if there is TLS.
@@ -208,6 +216,7 @@ impl Server {
         );
         let (max, per_address) = (config.max_connections, config.max_connections_per_address);
         let connections = ConnectionLimits::new(max, per_address, config.open_files);
+        let faults = wiring.inject_into_relay.map(|inject| Faults::new(inject, hub.clone()));
         let sources = Sources {
             relay_metrics: wiring.relay_metrics,
             relay_is_whole: wiring.relay_is_whole,
@@ -216,7 +225,7 @@ impl Server {
             certificate_expiry: wiring.certificate_expiry,
         };
         let own_names = OwnNames::new(config.server_names.clone(), wiring.named_by_certificate);
-        let app = Arc::new(App::new(config, own_names, hub, counters, sources, current));
+        let app = Arc::new(App::new(config, own_names, hub, counters, sources, faults, current));
         let socket_io = socketio::SocketIo::new(app.clone(), max, per_address);
         let service = Service::new(router(&app, socket_io), app.clone(), connections);
         Self { app, phase, service }
@@ -230,6 +239,14 @@ impl Server {
     /// Returns the handle that sets other STUN and TURN URIs for clients.
     pub fn ice_uris(&self) -> IceUris {
         IceUris(self.app.hub.clone())
+    }
+
+    /// Injects faults, if any are allowed.
+    pub async fn inject(&self, document: FaultDocument) {
+        if let Some(faults) = &self.app.faults {
+            // The server cannot have stopped yet.
+            let _ = faults.replace(document).await;
+        }
     }
 
     /// Stops: `/readyz` reports that, calls end, sessions are told and closed, and then the
@@ -259,6 +276,12 @@ fn router(app: &Arc<App>, socket_io: socketio::SocketIo) -> Router {
         .route("/api/v1/calls", get(rest::calls::calls))
         .route("/api/v1/calls/{id}", get(rest::calls::call).delete(rest::calls::hang_up))
         .route("/api/v1/tokens", post(tokens::mint))
+        .route(
+            "/api/v1/faults",
+            get(rest::faults::faults)
+                .put(rest::faults::set_faults)
+                .delete(rest::faults::end_faults),
+        )
         .route("/api/v1/asyncapi.json", get(documents::asyncapi))
         .route("/api/v1/openapi.json", get(documents::openapi))
         .route_layer(middleware::from_fn(rest::no_parameters))

@@ -49,6 +49,10 @@ pub(super) enum Next {
     Send(Delivery),
     /// The client reads too slowly: close its connection.
     TooSlow,
+    /// Close the connection without a word.
+    Severed,
+    /// Read nothing and send nothing until [`Session::silence_over`].
+    Silent,
 }
 
 impl Session {
@@ -145,8 +149,30 @@ impl Session {
     pub(super) async fn next(&mut self) -> Next {
         match self.inlet.recv().await {
             Some(delivery) => Next::Send(delivery),
-            None => Next::TooSlow,
+            None => self.interruption(),
         }
+    }
+
+    /// Waits for an instruction other than to send something.
+    pub(super) async fn interrupted(&self) -> Next {
+        self.inlet.interrupted().await;
+        self.interruption()
+    }
+
+    /// Returns the instruction of a queue that gives no message.
+    pub(super) fn interruption(&self) -> Next {
+        if self.inlet.is_severed() {
+            Next::Severed
+        } else if self.inlet.is_silent() {
+            Next::Silent
+        } else {
+            Next::TooSlow
+        }
+    }
+
+    /// Waits until something may be read and sent again.
+    pub(super) async fn silence_over(&self) {
+        self.inlet.silence_over().await;
     }
 
     /// Returns the next delivery, if there is one now.

@@ -6,6 +6,7 @@ use std::{
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
+    time::Instant,
 };
 
 use callbox_signaling::{Answer, CloseReason, Event, JsonText, MAX_REPLAY, RequestId};
@@ -53,15 +54,23 @@ struct Waiting {
     messages: VecDeque<Delivery>,
     weight: usize,
     end: Option<End>,
+    /// The time for which a test wants nothing to be sent or read, if it wants that.
+    silence: Option<Silence>,
     /// Wakes the connection's task.
     front: Option<Waker>,
 }
+
+/// The end of a silence: a time, or `None` for no time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Silence(Option<Instant>);
 
 /// The end of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// It has overflowed: the waiting messages are not sent any more.
     Cut,
+    /// A test wants the connection to be closed without a word.
+    Severed,
     /// The hub has dropped its end: the waiting messages are the last.
     NoMore,
     /// The connection is gone.
@@ -70,7 +79,7 @@ enum End {
 
 impl Waiting {
     fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<Delivery>> {
-        if self.end == Some(End::Cut) {
+        if self.is_cut() || self.silence.is_some() {
             return Poll::Ready(None);
         }
         match self.next() {
@@ -82,7 +91,15 @@ impl Waiting {
         }
     }
 
+    /// Returns true if the waiting messages are not sent any more.
+    fn is_cut(&self) -> bool {
+        matches!(self.end, Some(End::Cut | End::Severed))
+    }
+
     fn next(&mut self) -> Option<Delivery> {
+        if self.silence.is_some() {
+            return None;
+        }
         let next = self.messages.pop_front()?;
         self.weight -= next.weight();
         if self.messages.is_empty() {
@@ -149,6 +166,29 @@ impl Outlet {
         self.wake(waiting);
     }
 
+    /// Has the connection closed without a word.
+    pub(super) fn sever(&self) {
+        let mut waiting = lock(&self.shared);
+        waiting.end.get_or_insert(End::Severed);
+        self.wake(waiting);
+    }
+
+    /// Has nothing read from the connection or sent to it until this time, or until the silence is
+    /// ended.
+    pub(super) fn silence(&self, until: Option<Instant>) {
+        let mut waiting = lock(&self.shared);
+        waiting.silence = Some(Silence(until));
+        self.wake(waiting);
+    }
+
+    /// Ends a silence.
+    pub(super) fn end_silence(&self) {
+        let mut waiting = lock(&self.shared);
+        if waiting.silence.take().is_some() {
+            self.wake(waiting);
+        }
+    }
+
     /// Wakes the connection's task, once: it registers again.
     fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
         let front = waiting.front.take();
@@ -170,8 +210,7 @@ impl Drop for Outlet {
 }
 
 impl Inlet {
-    /// Waits for the next message; returns `None` once the queue has overflowed or the hub has
-    /// dropped its end. May be cancelled without loss.
+    /// Waits for the next message; returns `None` once the queue has ended, and during a silence. May be cancelled without loss.
     pub(super) async fn recv(&mut self) -> Option<Delivery> {
         poll_fn(|cx| lock(&self.shared).poll_next(cx)).await
     }
@@ -181,11 +220,62 @@ impl Inlet {
         lock(&self.shared).next()
     }
 
-    /// Waits until the queue has overflowed, if it does.
+    /// Returns true if the connection is to be closed without a word.
+    pub(super) fn is_severed(&self) -> bool {
+        lock(&self.shared).end == Some(End::Severed)
+    }
+
+    /// Returns true if nothing is to be read or sent for now.
+    pub(super) fn is_silent(&self) -> bool {
+        lock(&self.shared).silence.is_some()
+    }
+
+    /// Waits until the silence is over, or the queue has ended.
+    pub(super) async fn silence_over(&self) {
+        loop {
+            let silence = lock(&self.shared).silence;
+            let Some(Silence(until)) = silence else { return };
+            let changed = poll_fn(|cx| {
+                let mut waiting = lock(&self.shared);
+                if waiting.end.is_some() || waiting.silence != silence {
+                    return Poll::Ready(());
+                }
+                waiting.wait(cx);
+                Poll::Pending
+            });
+            match until {
+                None => changed.await,
+                Some(until) => {
+                    let _ = tokio::time::timeout_at(until.into(), changed).await;
+                }
+            }
+            let mut waiting = lock(&self.shared);
+            let is_due = until.is_some_and(|until| until <= Instant::now());
+            if waiting.silence == silence && (waiting.end.is_some() || is_due) {
+                waiting.silence = None;
+            }
+        }
+    }
+
+    /// Waits until something else than a message is to be noticed: the end of the queue, or a
+    /// silence.
+    pub(super) async fn interrupted(&self) {
+        poll_fn(|cx| {
+            let mut waiting = lock(&self.shared);
+            if waiting.is_cut() || waiting.silence.is_some() {
+                return Poll::Ready(());
+            }
+            waiting.wait(cx);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Waits until the waiting messages are not sent any more, if that happens.
     pub(super) async fn cut(&self) {
         poll_fn(|cx| {
             let mut waiting = lock(&self.shared);
-            if waiting.end == Some(End::Cut) {
+            if waiting.is_cut() {
                 return Poll::Ready(());
             }
             waiting.wait(cx);

@@ -147,6 +147,7 @@ mod tests {
             relay_metrics: Box::new(Default::default),
             relay_is_whole: Box::new(|| true),
             kick_from_relay: std::sync::Arc::new(|_, _, _| Box::pin(async { 0 })),
+            inject_into_relay: None,
             reports: reports::Reports::start(reports::Config::default(), None)
                 .expect("there are none")
                 .1,

@@ -27,7 +27,7 @@ use self::{
 use crate::{
     acceptor::{self, Acceptor, CertificateError, CertificateSource, Certificates, Listener, Role},
     config::{Config, DevSecrets},
-    http::{self, RelayEvents, TellRelay, Wiring},
+    http::{self, RelayEvents, RelayFault, TellRelay, Wiring},
     reports::{self, Reports},
     state_log::{StateLog, Sync},
 };
@@ -105,6 +105,9 @@ pub struct Ready {
     /// --dev those of TLS are only listed here.
     pub turn: Vec<String>,
     realm: String,
+    /// True with `--allow-faults`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    faults_allowed: bool,
     /// True with `--force-relay`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     force_relay: bool,
@@ -188,6 +191,7 @@ impl Server {
         if let Some(kept_calls) = &kept_calls {
             kept_calls.restore_to(&mut hub);
         }
+        let faults_allowed = config.faults.is_some();
         let wiring = Wiring {
             hub,
             relay_inbox,
@@ -201,6 +205,7 @@ impl Server {
                 whole_relay.upgrade().is_none_or(|relay| relay.is_whole())
             }),
             kick_from_relay: kick_from_relay(&relay),
+            inject_into_relay: faults_allowed.then(|| inject_into_relay(&relay)),
             report_metrics: Box::new(move || metrics_reports.snapshot()),
             certificate_expiry: certificates.clone().map(|certificates| {
                 Box::new(move || certificates.expiry()) as http::CertificateExpiry
@@ -233,6 +238,9 @@ impl Server {
 
         // Nothing else can fail any more.
         let log = kept_calls.map(KeptCalls::open).transpose().map_err(StartError::Accept)?;
+        if let Some(faults) = config.faults {
+            http.inject(faults).await;
+        }
         let ready = Ready {
             event: "ready",
             pid: std::process::id(),
@@ -244,6 +252,7 @@ impl Server {
             turn,
             stun: uris.stun,
             realm: config.realm,
+            faults_allowed,
             force_relay,
             dev: config.dev.as_ref().map(ReadyDev::new),
         };
@@ -350,6 +359,25 @@ fn kick_from_relay(relay: &Arc<Relay>) -> http::KickFromRelay {
     let relay = Arc::downgrade(relay);
     Arc::new(move |now, user, calls| {
         let closing = relay.upgrade().map(|relay| relay.kick(now, user, calls));
+        Box::pin(async move {
+            match closing {
+                Some(closing) => closing.closed().await,
+                None => 0,
+            }
+        })
+    })
+}
+
+/// Returns the function that makes the relay inject faults.
+fn inject_into_relay(relay: &Arc<Relay>) -> http::InjectIntoRelay {
+    let relay = Arc::downgrade(relay);
+    Box::new(move |fault| {
+        let closing = relay.upgrade().map(|relay| match fault {
+            RelayFault::Task(task) => relay.inject(&task),
+            RelayFault::ExpireCredentials(now, selector) => {
+                relay.expire_credentials(now, &selector)
+            }
+        });
         Box::pin(async move {
             match closing {
                 Some(closing) => closing.closed().await,

@@ -34,6 +34,7 @@ mod every_address;
 mod examples;
 #[cfg(target_os = "linux")]
 mod exit_with_parent;
+mod faults;
 mod force_relay;
 mod fuzzing;
 mod icmp_errors;

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod deadline;
 pub mod entries;
 pub mod expiring_map;
+pub mod faults;
 pub mod ids;
 pub mod text;
 pub mod throttle;

@@ -1,13 +1,16 @@
 //! The commands to a worker, and the channels on which they are sent.
 
-use std::sync::{Arc, mpsc};
+use std::{
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use callbox_base::ids::{CallId, UserId};
-use callbox_turn::FiveTuple;
+use callbox_turn::{FiveTuple, faults::Selector};
 use mio::Waker;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::new_stream::NewStream;
+use super::{new_stream::NewStream, packet_faults::FaultPlan};
 
 /// A command to a worker.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) enum Command {
     RevokeUser(CallId, UserId, Arc<[UserId]>),
     /// Close a user's allocations.
     Kick(KickOrder),
+    /// Inject a fault.
+    Fault(FaultOrder),
     /// Judge again what was granted: the machine's addresses have changed.
     AddressesChanged,
     /// Close everything and end.
@@ -47,6 +52,28 @@ pub(super) struct KickOrder {
     pub calls: Option<Arc<[CallId]>>,
     /// The channel on which the worker reports the number of allocations that it has closed.
     pub closed: UnboundedSender<usize>,
+}
+
+/// A fault that is to be injected.
+#[derive(Debug, Clone)]
+pub(super) struct FaultOrder {
+    pub task: FaultTask,
+    /// The channel on which the worker reports the number of allocations that it concerns.
+    pub done: UnboundedSender<usize>,
+}
+
+/// Something that tests ask of the relay ([`Relay::inject`](crate::Relay::inject)).
+#[derive(Debug, Clone)]
+pub enum FaultTask {
+    /// Replace the faults that last by these, or by none. An outage is over.
+    Replace(Option<Arc<FaultPlan>>),
+    /// Close the allocations of a selector without a word to their clients.
+    DropAllocations(Selector),
+    /// Count the allocations of a selector.
+    CountAllocations(Selector),
+    /// Be gone for this time: datagrams are discarded and streams are not read; the sockets stay
+    /// open.
+    Outage(Duration),
 }
 
 /// The channel to a worker, and its waker.

@@ -25,7 +25,9 @@ mod log_throttle;
 mod losses;
 mod new_stream;
 mod open_runs;
+mod outage;
 mod outgoing;
+mod packet_faults;
 mod peer_connection;
 mod peer_connections;
 mod plan;
@@ -50,9 +52,11 @@ use callbox_turn::Event;
 
 pub use self::{
     advertised::ListenerAddresses,
+    commands::FaultTask,
     config::{Config, GATHER},
     listen::{takes_ipv4, with_ipv4},
     new_stream::NewStream,
+    packet_faults::{FaultPlan, PacketRule},
     plan::{Plan, probe},
     relay::Relay,
     sockets::{listen_tcp, listen_tcp_dual},

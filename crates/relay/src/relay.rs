@@ -16,7 +16,7 @@ use callbox_base::{
     ids::{CallId, UserId},
 };
 use callbox_sys as sys;
-use callbox_turn::{self as turn, Common, Metrics, Snapshot};
+use callbox_turn::{self as turn, Common, Metrics, Snapshot, faults::Selector};
 use mio::{Poll, net::UdpSocket};
 use tokio::sync::{mpsc::unbounded_channel, watch};
 
@@ -24,7 +24,7 @@ use super::{
     Closing, Config, ListenerAddresses, NewStream, OnEvent, StartError,
     address_watch::{self, AddressWatch},
     advertised, alternate,
-    commands::{Command, CommandSender, KickOrder},
+    commands::{Command, CommandSender, FaultOrder, FaultTask, KickOrder},
     external, listen, sockets, supervisor,
     worker::{self, Parts, Worker},
     worker_handle::WorkerHandle,
@@ -218,6 +218,23 @@ impl Relay {
     /// minted for it.
     pub fn lift_kick(&self, user: &UserId) {
         self.common.lift_kick(user);
+    }
+
+    /// Injects a fault, for tests. The result is the number of allocations that it concerns; it is
+    /// known once every worker has done it.
+    pub fn inject(&self, task: &FaultTask) -> Closing {
+        let (done, closing) = unbounded_channel();
+        for worker in &self.workers {
+            worker.send(Command::Fault(FaultOrder { task: task.clone(), done: done.clone() }));
+        }
+        Closing::new(closing)
+    }
+
+    /// Lets the credentials of a selector that were made until now be over, for tests. The result
+    /// is the number of their allocations, which stay until they are to be refreshed.
+    pub fn expire_credentials(&self, now: Now, selector: &Selector) -> Closing {
+        self.common.expire_credentials(now, selector, self.credential_ttl);
+        self.inject(&FaultTask::CountAllocations(selector.clone()))
     }
 
     /// Returns the sum of the workers' counters.

@@ -8,6 +8,7 @@ use std::{
 
 use callbox_base::{
     clock::Now,
+    faults::Selector,
     ids::{CallId, PeerAddr, UserId},
 };
 use callbox_stun::ErrorCode;
@@ -16,6 +17,7 @@ use rand::{RngCore, TryRngCore, rngs::OsRng};
 
 use super::{
     Config, Quartet, RelayAddresses, Shared,
+    faults::ExpiredCredentials,
     own_addresses::{self, Ports},
     relayed::Relayed,
     reply_limit::ReplyLimit,
@@ -36,6 +38,8 @@ pub struct Common {
     pub(super) announcements: Arc<Announcements>,
     pub(super) reply_limit: Arc<ReplyLimit>,
     pub(super) quartet: Option<Quartet>,
+    /// The credentials that are over before their time, for tests.
+    pub(super) expired: Arc<ExpiredCredentials>,
 }
 
 impl Common {
@@ -57,6 +61,7 @@ impl Common {
             announcements: Arc::default(),
             reply_limit: Arc::new(reply_limit),
             quartet: None,
+            expired: Arc::default(),
         }
     }
 
@@ -133,6 +138,13 @@ impl Common {
         let until = now.unix_secs() + ttl.as_secs();
         let concerned = self.shared.end_call(call, &sides, until, now.unix_secs());
         concerned.then_some(sides)
+    }
+
+    /// Lets the credentials of `selector` that were made until now and live for `ttl` be over, for
+    /// tests: from now on every request with them is refused with 401, also those for allocations
+    /// that are open. The credentials of static users do not expire.
+    pub fn expire_credentials(&self, now: Now, selector: &Selector, ttl: Duration) {
+        self.expired.add(now, selector, now.unix_secs().saturating_add(ttl.as_secs()));
     }
 
     /// Takes over the networks whose packets the machine takes for itself now: they are no peers,

@@ -43,6 +43,8 @@ pub enum EndReason {
     Revoked,
     /// The server stops.
     Stopped,
+    /// A test has asked for it.
+    Fault,
 }
 
 impl fmt::Display for EndReason {
@@ -54,6 +56,7 @@ impl fmt::Display for EndReason {
             Self::CallEnded => "call_ended",
             Self::Revoked => "revoked",
             Self::Stopped => "stopped",
+            Self::Fault => "fault",
         })
     }
 }

@@ -360,10 +360,12 @@
 //! | `limits`, `meter`, `rate`, `reply_limit` | bandwidth, packets and answers a second |
 //! | `sorted_map` | the map of permissions and channels |
 //! | `discovery` | NAT behaviour discovery |
+//! | `faults` | requests that fail and credentials that expire, as tests want it |
 //! | `metrics`, `drop_reason`, `stream_end`, `ended` | counters, and the ends of allocations |
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod faults;
 
 mod addresses;
 mod allocations;

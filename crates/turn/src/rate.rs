@@ -18,7 +18,7 @@ const BURST_NANOS: u64 = BURST.as_nanos() as u64;
 const FRACTION: u32 = 16;
 
 /// The direction of something that is relayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From the client to a peer.
     Up,

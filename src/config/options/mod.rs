@@ -8,6 +8,7 @@
 
 mod addresses;
 mod credentials;
+mod faults;
 mod relay;
 mod reports;
 mod run;
@@ -21,6 +22,7 @@ use clap::Args;
 
 pub use addresses::AddressOptions;
 pub use credentials::{CredentialOptions, TurnUserOptions};
+pub use faults::FaultOptions;
 pub use relay::{RelayOptions, RelayPolicy};
 pub use reports::{DiskSync, ReportOptions};
 pub use run::{LogFormat, RunOptions};
@@ -65,6 +67,9 @@ pub struct Options {
     /// The receivers of reports about calls.
     #[command(flatten)]
     pub reports: ReportOptions,
+    /// Faults that tests ask for.
+    #[command(flatten)]
+    pub faults: FaultOptions,
     /// The process and its output.
     #[command(flatten)]
     pub run: RunOptions,

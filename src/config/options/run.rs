@@ -23,8 +23,9 @@ pub struct RunOptions {
     /// Refuse to start if the configuration exposes something to others.
     ///
     /// Without it, a warning is logged for each: a file with secrets that others on this machine
-    /// may read, a --state-dir or --config that they may change, a secret that is too short, and
-    /// plain HTTP on every address although there is TLS. `docs/security.md` has the list.
+    /// may read, a --state-dir or --config that they may change, a secret that is too short, plain
+    /// HTTP on every address although there is TLS, and --allow-faults. `docs/security.md` has the
+    /// list.
     #[arg(long, env = "CALLBOX_STRICT", action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", default_value = "false",
           value_name = "BOOL", value_parser = BoolishValueParser::new())]

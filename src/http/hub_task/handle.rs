@@ -9,6 +9,7 @@ use callbox_base::{
 use callbox_signaling::{Hub, Input, Resume, jwt::Identity};
 use tokio::sync::{mpsc, oneshot};
 
+use super::faults::FaultTask;
 use crate::http::session_queue::{Inlet, Outlet, pipe};
 
 /// The number of inputs that wait for the hub. When it is reached, the connections that send more
@@ -35,6 +36,8 @@ pub(super) enum Command {
     Open(Box<Opening>),
     /// From a connection, under the id that it was opened with.
     Input(Input),
+    /// Injects faults, and returns the number of sessions that they concern.
+    Fault(FaultTask, oneshot::Sender<usize>),
     /// Executes an action.
     Act(Act),
 }
@@ -130,6 +133,14 @@ impl HubHandle {
             Some(Box::new(move || drop(sender.send(result))))
         });
         self.send(Command::Act(act)).await;
+        receiver.await.ok()
+    }
+
+    /// Injects faults. Returns the number of sessions that they concern, or `None` once the server
+    /// has stopped.
+    pub(crate) async fn inject(&self, task: FaultTask) -> Option<usize> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Command::Fault(task, sender)).await;
         receiver.await.ok()
     }
 

@@ -2,6 +2,7 @@
 //! Prometheus reads.
 
 mod families;
+mod faults;
 mod http;
 mod hub;
 mod relay;
@@ -27,7 +28,7 @@ use super::{
     counters::Counters,
     error::ApiError,
 };
-use crate::reports::Snapshot as ReportsSnapshot;
+use crate::{faults::InjectedFaults, reports::Snapshot as ReportsSnapshot};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -52,6 +53,7 @@ pub(super) async fn page(
         http: app.counters.clone(),
         request_memory: app.request_memory.used() as u64,
         certificate_expiry: app.sources.certificate_expiry.as_ref().map(|expiry| expiry()),
+        faults: app.faults.as_ref().map(|faults| faults.injected()),
     };
     let mut registry = Registry::default();
     registry.register_collector(Box::new(numbers));
@@ -70,6 +72,8 @@ struct Numbers {
     http: Arc<Counters>,
     request_memory: u64,
     certificate_expiry: Option<u64>,
+    /// The numbers of faults, if any are allowed.
+    faults: Option<InjectedFaults>,
 }
 
 impl Collector for Numbers {
@@ -87,6 +91,7 @@ impl Collector for Numbers {
                 one(expiry),
             )?;
         }
+        faults::write(&mut families, self.faults.as_ref())?;
         relay::write(&mut families, &self.relay)?;
         hub::write(&mut families, &self.hub)?;
         reports::write(&mut families, &self.reports)?;

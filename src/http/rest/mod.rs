@@ -1,6 +1,7 @@
 //! The REST API.
 
 pub(super) mod calls;
+pub(super) mod faults;
 pub(super) mod health;
 pub(super) mod sessions;
 

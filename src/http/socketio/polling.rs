@@ -129,10 +129,7 @@ impl Polling {
             let next = async {
                 match wants {
                     true => client.next().await,
-                    false => {
-                        client.cut().await;
-                        Next::TooSlow
-                    }
+                    false => client.interrupted().await,
                 }
             };
             let command = tokio::select! {
@@ -143,6 +140,12 @@ impl Polling {
                         continue;
                     }
                     Next::TooSlow => return Err(End::TooSlow),
+                    Next::Severed => return Err(End::Gone),
+                    Next::Silent => {
+                        self.client.silence_over().await;
+                        heartbeat.hear(Instant::now());
+                        continue;
+                    }
                 },
                 () = vanished(poll) => return Err(End::Gone),
                 () = draining.as_mut(), if connect_by.is_some() => {

@@ -101,6 +101,12 @@ impl Served {
                 next = self.client.next() => match next {
                     Next::Send(delivery) => self.deliver_all(delivery).await?,
                     Next::TooSlow => return Err(End::TooSlow.into()),
+                    Next::Severed => return Err(connection::End::Severed.into()),
+                    Next::Silent => {
+                        self.client.silence_over().await;
+                        heartbeat = Heartbeat::new(self.client.revision(), Instant::now());
+                        timer.as_mut().reset(heartbeat.due());
+                    }
                 },
                 message = self.connection.socket.next(str::to_owned) => {
                     heartbeat.hear(Instant::now());

@@ -139,6 +139,12 @@ impl Client {
                 next = session.next() => match next {
                     Next::Send(delivery) => self.deliver_all(session, delivery).await?,
                     Next::TooSlow => return Err(End::Close(close::too_slow())),
+                    Next::Severed => return Err(End::Severed),
+                    Next::Silent => {
+                        session.silence_over().await;
+                        heard = true;
+                        ping.reset();
+                    }
                 },
                 message = self.connection.socket.next(ClientFrame::parse) => {
                     heard = true;

@@ -12,7 +12,10 @@ use super::{
     transport::{self, Transport},
 };
 use crate::http::{
-    app::App, counters::Front, session::Session, unauthenticated_input::ClientInput,
+    app::App,
+    counters::Front,
+    session::{Next, Session},
+    unauthenticated_input::ClientInput,
 };
 
 /// The interval at which a client is pinged, and the longest time that it may be silent.
@@ -39,6 +42,8 @@ pub(in crate::http) enum End {
     Gone,
     /// By an error of the WebSocket layer.
     Error(Error),
+    /// Without a word.
+    Severed,
 }
 
 impl From<Error> for End {
@@ -98,6 +103,7 @@ impl Connection {
         let frame = match end {
             End::Close(frame) => Some(frame),
             End::Gone => None,
+            End::Severed => return,
             End::Error(error) => {
                 let frame = close::by_error(&error, self.app.max_message);
                 if frame.is_some() {
@@ -147,6 +153,9 @@ pub(in crate::http) async fn within(
                 Err(End::Close(close::too_slow()))
             }
         },
-        () = session.cut() => Err(End::Close(close::too_slow())),
+        () = session.cut() => match session.interruption() {
+            Next::Severed => Err(End::Severed),
+            _ => Err(End::Close(close::too_slow())),
+        },
     }
 }

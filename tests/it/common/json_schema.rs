@@ -22,7 +22,7 @@ impl Schemas<'_> {
         let wrong = |what: &str| Err(format!("{at}: {what}, but it is {value}"));
         for (keyword, rule) in schema.as_object().expect("a schema is an object") {
             match keyword.as_str() {
-                "description" | "title" | "required" | "additionalProperties" => {}
+                "description" | "title" | "required" | "additionalProperties" | "readOnly" => {}
                 "format" => {
                     let is = |check: fn(&str) -> bool| value.as_str().is_none_or(check);
                     let fits = match rule.as_str().unwrap_or_default() {

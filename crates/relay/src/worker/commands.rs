@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use callbox_base::clock::Now;
 
-use super::{Worker, outputs, stream_ends, stream_reading};
+use super::{Worker, fault_tasks, outputs, stream_ends, stream_reading};
 use crate::commands::Command;
 
 /// Executes the pending commands. Returns true if the worker is to end.
@@ -28,6 +28,12 @@ pub(super) fn run_pending(worker: &mut Worker, now: Now) -> bool {
                 outputs::execute(worker, now);
                 // The caller may not wait for the answer any more.
                 let _ = order.closed.send(closed);
+            }
+            Command::Fault(order) => {
+                let concerned = fault_tasks::execute(worker, now, &order.task);
+                outputs::execute(worker, now);
+                // The caller may not wait for the answer any more.
+                let _ = order.done.send(concerned);
             }
             Command::AddressesChanged => worker.engine.addresses_changed(),
             Command::Stop => {

@@ -4,9 +4,12 @@
 mod commands;
 mod dont_fragment;
 mod events;
+mod fault_tasks;
+mod faults;
 mod forwarding;
 mod icmp_errors;
 mod outputs;
+mod receiving;
 mod relay_sockets;
 mod splicing;
 mod stream_ends;
@@ -34,6 +37,8 @@ use super::{
     forwarding::Forwarding,
     listeners::Listeners,
     log_lines::WorkerLog,
+    outage::Outage,
+    packet_faults::PacketFaults,
     peer_connections::PeerConnections,
     ready::ReadyList,
     relay_sockets::RelaySockets,
@@ -80,6 +85,9 @@ pub(super) struct Worker {
     coalescing: Coalescing,
     metrics: Arc<Metrics>,
     log: WorkerLog,
+    /// The faults of relayed packets, while a test wants some.
+    packet_faults: Option<Box<PacketFaults>>,
+    outage: Outage,
 }
 
 /// Creates the waker of a worker.
@@ -109,6 +117,8 @@ impl Worker {
             poll,
             metrics,
             log: WorkerLog::default(),
+            packet_faults: None,
+            outage: Outage::default(),
         })
     }
 
@@ -130,6 +140,7 @@ impl Worker {
             self.engine.handle_timeout(now);
             outputs::execute(&mut self, now);
             stream_ends::check_timeouts(&mut self, now);
+            fault_tasks::send_due(&mut self, now);
             self.ready.wake(now.instant);
             for event in &events {
                 if event.token() != WAKER {
@@ -162,7 +173,9 @@ impl Worker {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        let due = [self.engine.next_timeout(), self.streams.next_timeout(), self.ready.next_wake()];
+        let held = self.packet_faults.as_ref().and_then(|faults| faults.next_due());
+        let (engine, streams) = (self.engine.next_timeout(), self.streams.next_timeout());
+        let due = [engine, streams, self.ready.next_wake(), held];
         let due = due.into_iter().flatten().min()?;
         // The system counts in whole milliseconds: one is added, so as not to wake too early.
         Some(due.saturating_duration_since(Now::read().instant) + Duration::from_millis(1))
@@ -170,12 +183,14 @@ impl Worker {
 
     /// Reads every ready source for a while, and keeps those that have more.
     fn read_ready(&mut self, now: Now) {
+        let is_out = self.outage.is_on(now.instant);
         for index in (0..self.ready.len()).rev() {
             let more = match self.ready.get(index) {
-                Source::Listener(listener) => traffic::read_listener(self, now, listener),
-                Source::Relay(id) => traffic::read_relay(self, now, id),
-                Source::Connected(id) => traffic::read_connected(self, now, id),
-                Source::Ring(ring) => traffic::read_ring(self, now, ring),
+                source if is_out => receiving::discard(self, now, source),
+                Source::Listener(listener) => receiving::read_listener(self, now, listener),
+                Source::Relay(id) => receiving::read_relay(self, now, id),
+                Source::Connected(id) => receiving::read_connected(self, now, id),
+                Source::Ring(ring) => receiving::read_ring(self, now, ring),
                 Source::Stream(id) => stream_reading::read(self, now, id),
                 Source::TcpRelay(id) => splicing::accept_peers(self, now, id),
                 Source::Connection(id) => splicing::read_connection(self, now, id),

@@ -10,6 +10,7 @@ use crate::{log_lines, source::Source};
 pub(super) fn execute(worker: &mut Worker, now: Now) {
     while let Some(output) = worker.engine.poll_output() {
         match output {
+            Output::Transmit { .. } if worker.outage.is_on(now.instant) => {}
             Output::Transmit { to, bytes } => respond(worker, to, &bytes),
             Output::OpenRelay { allocation, address, errors } => {
                 let result = relay_sockets::open(worker, now, allocation, address, errors);
@@ -19,7 +20,12 @@ pub(super) fn execute(worker: &mut Worker, now: Now) {
                 let result = relay_sockets::listen(worker, now, allocation, address);
                 worker.engine.relay_opened(now, allocation, result);
             }
-            Output::CloseRelay { allocation } => relay_sockets::close(worker, allocation),
+            Output::CloseRelay { allocation } => {
+                if let Some(faults) = &mut worker.packet_faults {
+                    faults.forget(allocation);
+                }
+                relay_sockets::close(worker, allocation);
+            }
             Output::Connect { allocation, connection, from, to } => {
                 let token = worker.token(Source::Connection(connection));
                 let (registry, way) = (worker.poll.registry(), [from, to]);

@@ -30,10 +30,14 @@ pub(super) fn open(worker: &mut Worker, now: Now, new: NewStream) {
         return;
     }
     worker.metrics.stream_opened(stream.is_tls());
+    let waits = worker.outage.is_on(now.instant) && !received.is_empty();
+    if waits {
+        stream.keep_messages(&received);
+    }
     worker.streams.insert(id, stream);
     // Data that came before may be in the TLS session already, where the system does not see it.
     worker.ready.add(Source::Stream(id));
-    if !received.is_empty() {
+    if !received.is_empty() && !waits {
         worker.make_room(1);
         let slot = worker.batches.take_slot();
         let range = slot.start..slot.start + received.len();

@@ -1,129 +1,15 @@
-//! The path of a packet through a worker: it is read, routed by the engine, and put into a batch.
+//! The path of a packet through a worker, once it is read: it is routed by the engine and put into a
+//! batch.
 //! This code does not allocate, lock or log for a packet.
 
-use std::{io, ops::Range};
+use std::{net::SocketAddr, ops::Range};
 
-use callbox_base::{clock::Now, ids::ClientAddr};
+use callbox_base::clock::Now;
 use callbox_sys::{Received, TrafficClass};
 use callbox_turn::{AllocationId, DropReason, FiveTuple, FromClient, FromPeer, HandOver, Via};
 
-use super::{Worker, dont_fragment, forwarding, icmp_errors, outputs, relay_sockets};
-use crate::{source::Source, worker_ring::RingPacket};
-
-/// The number of reads of a listener before other sources have their turn.
-const LISTENER_READS: usize = 64;
-
-/// The number of reads of a relay socket; it is lower, since there are many of them.
-const RELAY_READS: usize = 16;
-
-/// The number of packets of another worker's ring that are processed before other sources have
-/// their turn.
-const RING_PACKETS: usize = 64;
-
-/// Reads a listener for a while. Returns true if there may be more.
-pub(super) fn read_listener(worker: &mut Worker, now: Now, listener: u16) -> bool {
-    worker.make_room(LISTENER_READS);
-    let slots = match worker.batches.receive(worker.listeners.socket(listener), LISTENER_READS) {
-        Ok(slots) => slots,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-        Err(error) => {
-            worker.log.read_error(now, &error);
-            return true;
-        }
-    };
-    let more = slots.len() == LISTENER_READS;
-    for slot in slots {
-        let Some(received) = worker.batches.received(slot) else { continue };
-        worker.listeners.count_lost(listener, &worker.metrics, received.lost);
-        let via = Via::Listener(listener);
-        let tuple = FiveTuple { via, client: ClientAddr(received.source) };
-        let (class, many) = (received.class, received.count() > 1);
-        for range in received.datagrams() {
-            if !forwarding::forward_to_owner(worker, tuple, class, &range) {
-                route_client(worker, now, tuple, class, range, many);
-            }
-        }
-    }
-    more
-}
-
-/// Reads the socket of an allocation for a while. Returns true if there may be more.
-pub(super) fn read_relay(worker: &mut Worker, now: Now, id: AllocationId) -> bool {
-    worker.make_room(RELAY_READS);
-    let Some(relay) = worker.relays.get(id) else { return false };
-    let slots = worker.batches.receive(relay.udp(), RELAY_READS);
-    route_slots(worker, now, id, Source::Relay(id), slots)
-}
-
-/// Reads the connected socket of an allocation for a while. Returns true if there may be more.
-pub(super) fn read_connected(worker: &mut Worker, now: Now, id: AllocationId) -> bool {
-    worker.make_room(RELAY_READS);
-    let Some(udp) = worker.relays.get(id).and_then(|relay| relay.connected_udp()) else {
-        return false;
-    };
-    let slots = worker.batches.receive(udp, RELAY_READS);
-    route_slots(worker, now, id, Source::Connected(id), slots)
-}
-
-/// Routes the datagrams that a socket of an allocation has received. Returns true if there may be
-/// more.
-fn route_slots(
-    worker: &mut Worker,
-    now: Now,
-    id: AllocationId,
-    source: Source,
-    slots: io::Result<Range<usize>>,
-) -> bool {
-    let slots = match slots {
-        Ok(slots) => slots,
-        Err(error) => return handle_read_error(worker, now, source, &error),
-    };
-    let more = slots.len() == RELAY_READS;
-    for slot in slots {
-        if let Some(received) = worker.batches.received(slot) {
-            if received.lost > 0 {
-                worker.relays.count_lost(source, &worker.metrics, received.lost);
-            }
-            route_peer(worker, now, id, &received);
-        }
-    }
-    more
-}
-
-/// Handles a failed read of an allocation's socket, which may report an ICMP error of an earlier
-/// datagram. Returns true if there may be more.
-fn handle_read_error(worker: &mut Worker, now: Now, source: Source, error: &io::Error) -> bool {
-    if error.kind() == io::ErrorKind::WouldBlock {
-        return false;
-    }
-    // A connected socket reports such errors in any case, so they are not logged.
-    if icmp_errors::read(worker, now, source, None) == 0 && !matches!(source, Source::Connected(_))
-    {
-        worker.log.read_error(now, error);
-    }
-    outputs::execute(worker, now);
-    true
-}
-
-/// Processes packets that another worker has sent through a ring. Returns true if there may be
-/// more.
-pub(super) fn read_ring(worker: &mut Worker, now: Now, ring: usize) -> bool {
-    for _ in 0..RING_PACKETS {
-        let Some((packet, class, len)) = worker.rings.next(ring) else { return false };
-        let range = worker.spare(len);
-        worker.rings.take(ring, worker.batches.bytes_mut(range.clone()));
-        match packet {
-            RingPacket::Relayed(hand_over) => {
-                deliver_relayed(worker, now, hand_over, class, range);
-            }
-            RingPacket::Client { tuple, from } => {
-                route_client(worker, now, tuple, class, range, false);
-                forwarding::keep_forwarding(worker, from, tuple);
-            }
-        }
-    }
-    true
-}
+use super::{Worker, dont_fragment, faults, outputs, relay_sockets};
+use crate::packet_faults::{Routed, Way};
 
 /// Copies one of several datagrams that were received together to a range with free bytes around
 /// it.
@@ -148,36 +34,61 @@ pub(super) fn route_client(
         FromClient::Forward { allocation, to, dont_fragment } => {
             let range = packet.range();
             worker.coalescing.add_packet();
-            if dont_fragment {
-                return dont_fragment::send(worker, now, allocation, to, class, range);
+            if worker.packet_faults.is_some() {
+                let way = Way::ToPeer { to, dont_fragment };
+                return send_with_faults(worker, now, Routed { allocation, way, class }, range);
             }
-            let Some(relay) = worker.relays.get_mut(allocation) else { return };
-            let is_hot = relay.record_peer(to);
-            worker.batches.send_to_peer(allocation, relay, to, class, range);
-            if is_hot {
-                relay_sockets::open_connected(worker, allocation, to);
-            }
+            send_to_peer(worker, now, allocation, to, dont_fragment, class, range);
         }
         FromClient::HandOver(way) => {
             let range = packet.range();
-            hand_over(worker, now, way, class, range, one_of_many);
+            if worker.packet_faults.is_some() {
+                let Some(allocation) = worker.engine.allocation_of(tuple) else { return };
+                let way = Way::HandOver(way);
+                return send_with_faults(worker, now, Routed { allocation, way, class }, range);
+            }
+            let is_local = way.owner.worker == worker.all_workers.own_index();
+            // The header would overwrite what is next to it.
+            let range = if is_local && one_of_many { copy_to_spare(worker, range) } else { range };
+            send_to_owner(worker, now, way, class, range);
         }
         FromClient::Handled => outputs::execute(worker, now),
         FromClient::Dropped(_) => {}
     }
 }
 
-/// Passes a packet to another allocation of this server without a trip through the kernel.
-fn hand_over(
+/// Sends a payload from the socket of an allocation to a peer.
+#[inline]
+pub(super) fn send_to_peer(
+    worker: &mut Worker,
+    now: Now,
+    allocation: AllocationId,
+    to: SocketAddr,
+    dont_fragment: bool,
+    class: TrafficClass,
+    range: Range<usize>,
+) {
+    if dont_fragment {
+        return dont_fragment::send(worker, now, allocation, to, class, range);
+    }
+    let Some(relay) = worker.relays.get_mut(allocation) else { return };
+    let is_hot = relay.record_peer(to);
+    worker.batches.send_to_peer(allocation, relay, to, class, range);
+    if is_hot {
+        relay_sockets::open_connected(worker, allocation, to);
+    }
+}
+
+/// Passes a packet to another allocation of this server without a trip through the kernel. There
+/// are free bytes around it if that is on this worker.
+pub(super) fn send_to_owner(
     worker: &mut Worker,
     now: Now,
     way: HandOver,
     class: TrafficClass,
     range: Range<usize>,
-    one_of_many: bool,
 ) {
     if way.owner.worker == worker.all_workers.own_index() {
-        let range = if one_of_many { copy_to_spare(worker, range) } else { range };
         deliver_relayed(worker, now, way, class, range);
     } else if !worker.rings.send(way, class, worker.batches.bytes(range)) {
         worker.metrics.dropped(DropReason::SendBufferFull);
@@ -185,7 +96,7 @@ fn hand_over(
 }
 
 /// Processes a packet from another relayed address at the worker that owns its destination.
-fn deliver_relayed(
+pub(super) fn deliver_relayed(
     worker: &mut Worker,
     now: Now,
     way: HandOver,
@@ -195,11 +106,12 @@ fn deliver_relayed(
     let mut packet = worker.batches.packet(range);
     if let FromPeer::Forward { to } = worker.engine.handle_relayed(now, way, &mut packet) {
         let range = packet.range();
-        send_to_client(worker, way.owner.allocation, to, class, range);
+        send_to_client(worker, now, way.owner.allocation, to, class, range);
     }
 }
 
-fn route_peer(worker: &mut Worker, now: Now, id: AllocationId, received: &Received) {
+/// Routes the datagrams that a peer has sent to an allocation.
+pub(super) fn route_peer(worker: &mut Worker, now: Now, id: AllocationId, received: &Received) {
     for range in received.datagrams() {
         // The header of one datagram would overwrite the end of the one before.
         let range = if received.count() > 1 { copy_to_spare(worker, range) } else { range };
@@ -207,19 +119,36 @@ fn route_peer(worker: &mut Worker, now: Now, id: AllocationId, received: &Receiv
         let verdict = worker.engine.handle_peer(now, id, received.source, &mut packet);
         if let FromPeer::Forward { to } = verdict {
             let range = packet.range();
-            send_to_client(worker, id, to, received.class, range);
+            send_to_client(worker, now, id, to, received.class, range);
         }
     }
 }
 
 fn send_to_client(
     worker: &mut Worker,
+    now: Now,
     id: AllocationId,
     to: FiveTuple,
     class: TrafficClass,
     range: Range<usize>,
 ) {
     worker.coalescing.add_packet();
+    if worker.packet_faults.is_some() {
+        let packet = Routed { allocation: id, way: Way::ToClient(to), class };
+        return send_with_faults(worker, now, packet, range);
+    }
+    transmit(worker, id, to, class, range);
+}
+
+/// Queues a message for the client of an allocation.
+#[inline]
+pub(super) fn transmit(
+    worker: &mut Worker,
+    id: AllocationId,
+    to: FiveTuple,
+    class: TrafficClass,
+    range: Range<usize>,
+) {
     match to.via {
         Via::Listener(listener) => {
             if let Some(relay) = worker.relays.get_mut(id) {
@@ -229,5 +158,32 @@ fn send_to_client(
         Via::Stream(_) => {
             worker.streams.queue_to(to, worker.batches.bytes(range), false, &worker.metrics);
         }
+    }
+}
+
+/// Sends a packet as the rules for its allocation want it.
+fn send_with_faults(worker: &mut Worker, now: Now, packet: Routed, range: Range<usize>) {
+    let Some(copies) = faults::judge(worker, now, packet, &range) else { return };
+    // The room that it is in may be used for something else before the second one is sent.
+    let bytes: Box<[u8]> = worker.batches.bytes(range).into();
+    for _ in 0..copies {
+        send_routed(worker, now, packet, &bytes);
+    }
+}
+
+/// Sends a packet that was held back, unless its allocation is closed or its client has another
+/// address by now.
+pub(super) fn send_routed(worker: &mut Worker, now: Now, packet: Routed, bytes: &[u8]) {
+    let Routed { allocation, way, class } = packet;
+    let Some(client) = worker.engine.client_of(allocation) else { return };
+    let range = worker.spare(bytes.len());
+    worker.batches.bytes_mut(range.clone()).copy_from_slice(bytes);
+    match way {
+        Way::ToPeer { to, dont_fragment } => {
+            send_to_peer(worker, now, allocation, to, dont_fragment, class, range);
+        }
+        Way::HandOver(way) => send_to_owner(worker, now, way, class, range),
+        Way::ToClient(to) if to == client => transmit(worker, allocation, to, class, range),
+        Way::ToClient(_) => {}
     }
 }

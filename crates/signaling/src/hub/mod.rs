@@ -46,7 +46,7 @@ use std::time::Instant;
 use callbox_base::{
     clock::{Now, TimerQueue},
     entries::Entries,
-    ids::{CallId, DeviceId, UserId},
+    ids::{CallId, DeviceId, SessionId, UserId},
 };
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -205,6 +205,11 @@ impl Hub {
     /// Returns every session, in the order of ids, which is that of age.
     pub fn sessions(&self) -> impl Iterator<Item = SessionRecord> {
         views::sessions(self)
+    }
+
+    /// Returns the user of a session.
+    pub fn user_of(&self, session: SessionId) -> Option<&UserId> {
+        self.sessions.get(session).map(|session| session.user())
     }
 
     /// Returns every user who is connected, in the order of user ids.

@@ -1,6 +1,6 @@
 //! The ends of allocations, and all that ends with them.
 
-use callbox_base::ids::CallId;
+use callbox_base::{faults::Selector, ids::CallId};
 
 use super::{Engine, connections, mobility};
 use crate::{AllocationId, EndReason, Event, Output, allocations::Allocation};
@@ -82,6 +82,23 @@ pub(super) fn kick(engine: &mut Engine, user: &str, calls: Option<&[CallId]>) ->
     let meant: Vec<_> = meant.map(|(id, _)| id).collect();
     meant.iter().for_each(|id| close(engine, *id, EndReason::Revoked));
     meant.len()
+}
+
+/// Closes the allocations of a selector. Returns their number.
+pub(super) fn drop_selected(engine: &mut Engine, selector: &Selector) -> usize {
+    let meant: Vec<_> = selected(engine, selector).collect();
+    meant.iter().for_each(|id| close(engine, *id, EndReason::Fault));
+    meant.len()
+}
+
+/// Returns the open allocations of a selector.
+pub(super) fn selected(engine: &Engine, selector: &Selector) -> impl Iterator<Item = AllocationId> {
+    let allocations = engine.allocations.iter();
+    let meant = |allocation: &Allocation| {
+        let owner = allocation.owner();
+        selector.includes(&owner.user, owner.call)
+    };
+    allocations.filter(move |(_, allocation)| meant(allocation)).map(|(id, _)| id)
 }
 
 /// Closes every open allocation, as the server stops.

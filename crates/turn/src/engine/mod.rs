@@ -33,6 +33,7 @@ use std::{
 
 use callbox_base::{
     clock::Now,
+    faults::Selector,
     ids::{CallId, ClientAddr, UserId},
 };
 use callbox_stun::{Icmp, Packet, Request};
@@ -41,7 +42,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use super::{
     AllocationId, Common, ConnectionId, Direction, FiveTuple, FromClient, FromPeer, HandOver,
     Metrics, OpenError, Output, StreamId, allocations::Allocations, connections::Connections,
-    mobility::Mobility, output::Outputs, streams::Streams, timers::Timers,
+    faults::RequestFaults, mobility::Mobility, output::Outputs, streams::Streams, timers::Timers,
 };
 
 /// The TURN server of one worker: its allocations, its timers and its outputs. The [crate's
@@ -59,6 +60,8 @@ pub struct Engine {
     timers: Timers,
     outputs: Outputs,
     rng: StdRng,
+    /// The requests that are to fail, for tests.
+    request_faults: Option<Arc<RequestFaults>>,
 }
 
 impl Engine {
@@ -78,6 +81,7 @@ impl Engine {
             timers: Timers::default(),
             outputs: Outputs::default(),
             rng: StdRng::from_seed(seed),
+            request_faults: None,
         }
     }
 
@@ -250,6 +254,39 @@ impl Engine {
     /// Goes through all allocations of the worker, since only an operator asks for it.
     pub fn kick(&mut self, user: &str, calls: Option<&[CallId]>) -> usize {
         closing::kick(self, user, calls)
+    }
+
+    /// Lets requests fail from now on, for tests; `None` ends that.
+    pub fn set_request_faults(&mut self, faults: Option<Arc<RequestFaults>>) {
+        self.request_faults = faults;
+    }
+
+    /// Closes the allocations of `selector`, for tests, without a word to their clients. Returns
+    /// their number; each address of a dual allocation counts.
+    pub fn drop_allocations(&mut self, selector: &Selector) -> usize {
+        closing::drop_selected(self, selector)
+    }
+
+    /// Returns the number of open allocations of `selector`; each address of a dual allocation
+    /// counts.
+    pub fn count_allocations(&self, selector: &Selector) -> usize {
+        closing::selected(self, selector).count()
+    }
+
+    /// Returns the user and the call of an open allocation.
+    pub fn owner(&self, id: AllocationId) -> Option<(&str, Option<CallId>)> {
+        let owner = self.allocations.get(id)?.owner();
+        Some((&owner.user, owner.call))
+    }
+
+    /// Returns the way to the client of an open allocation.
+    pub fn client_of(&self, id: AllocationId) -> Option<FiveTuple> {
+        Some(self.allocations.get(id)?.tuple())
+    }
+
+    /// Returns the allocation of a client, of a dual one the first address.
+    pub fn allocation_of(&self, tuple: FiveTuple) -> Option<AllocationId> {
+        self.allocations.on(tuple)
     }
 
     /// Judges permissions and connections again after [`Common::set_machine_addresses`] has

@@ -2,7 +2,7 @@
 //! method.
 
 use callbox_base::clock::Now;
-use callbox_stun::{ErrorCode, Method, Request, ResponseBuilder};
+use callbox_stun::{ErrorCode, Method, Request, ResponseBuilder, SigningKey};
 
 use super::{
     Engine, allocate, answers, binding, channel_bind, comprehension, connect, connection_bind,
@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     Common, FiveTuple, FromClient,
-    auth::{TurnAuthError, TurnIdentity},
+    auth::{TurnAuthError, TurnIdentity, WrongCredentials},
     connections::Connections,
+    faults::RequestFault,
 };
 
 /// Answers a request: every way out of here is an answer, except for the reply limit.
@@ -22,6 +23,9 @@ pub(super) fn handle(
     request: &Request<'_>,
 ) -> FromClient {
     if request.method == Method::Binding {
+        if let Some(fault) = fault(engine, Method::Binding, None) {
+            return inject(engine, now, tuple, request, None, fault);
+        }
         return binding::handle(engine, now, tuple, request);
     }
     let id = mobility::addressed(engine, tuple, request);
@@ -29,6 +33,15 @@ pub(super) fn handle(
     match engine.common.auth.authenticate(now, tuple.client, request, owner) {
         Ok(identity) => {
             let key = identity.key;
+            if engine.common.expired.contains(&identity) {
+                let expired = WrongCredentials::Expired;
+                answers::log_wrong_credentials(engine, tuple, request, expired);
+                let code = ErrorCode::Unauthorized;
+                return answers::refuse(engine, now, tuple, request, code, true);
+            }
+            if let Some(fault) = fault(engine, request.method, Some(&identity)) {
+                return inject(engine, now, tuple, request, Some(key.expose()), fault);
+            }
             // Credentials first, then what must be understood (RFC 8489 §6.3).
             let result = comprehension::check(request)
                 .and_then(|()| dispatch(engine, now, tuple, identity, request));
@@ -75,6 +88,31 @@ fn dispatch(
         }
     }
     .map(Some)
+}
+
+/// Returns the fault that a request is to meet with, if tests want one.
+fn fault(engine: &Engine, method: Method, identity: Option<&TurnIdentity>) -> Option<RequestFault> {
+    let (user, call) = identity.map_or(("", None), |identity| (&*identity.user, identity.call));
+    engine.request_faults.as_ref()?.take(method, user, call)
+}
+
+/// Executes a fault. A code that challenges is answered as the engine itself would: without a
+/// signature, with a nonce.
+fn inject(
+    engine: &mut Engine,
+    now: Now,
+    tuple: FiveTuple,
+    request: &Request<'_>,
+    key: Option<SigningKey<'_>>,
+    fault: RequestFault,
+) -> FromClient {
+    match fault {
+        RequestFault::Silence => FromClient::Handled,
+        RequestFault::Answer(code @ (ErrorCode::Unauthorized | ErrorCode::StaleNonce)) => {
+            answers::refuse(engine, now, tuple, request, code, true)
+        }
+        RequestFault::Answer(code) => answers::respond(engine, now, tuple, request, key, Err(code)),
+    }
 }
 
 /// Returns the index of the worker that a request names, if it names one.

@@ -8,6 +8,7 @@ mod credentials;
 mod data;
 mod dual_stack;
 mod ended;
+mod faults;
 mod fragments;
 mod icmp;
 mod kicks;

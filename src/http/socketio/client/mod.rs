@@ -269,10 +269,17 @@ impl Client {
         self.session.as_mut()?.ready()
     }
 
-    /// Waits until the client's queue has overflowed.
-    pub(super) async fn cut(&self) {
+    /// Waits until a silence of its session is over.
+    pub(super) async fn silence_over(&self) {
+        if let Some(session) = &self.session {
+            session.silence_over().await;
+        }
+    }
+
+    /// Waits for an instruction other than to send something.
+    pub(super) async fn interrupted(&self) -> Next {
         match &self.session {
-            Some(session) => session.cut().await,
+            Some(session) => session.interrupted().await,
             None => std::future::pending().await,
         }
     }
