@@ -151,7 +151,7 @@ class Programs:
     def test_peers_of_aiortc_talk_through_the_relay(self):
         code, outcomes = self.run_aiortc()
         self.assertEqual(code, 0, outcomes)
-        for outcome, other in zip(outcomes, "ba"):
+        for outcome, other in zip(outcomes, reversed("ab")):
             self.assertIn("relay", outcome["path"])
             self.assertEqual(outcome["text"], f"hello from {other}")
 
