@@ -14,7 +14,8 @@ pub fn length(header: [u8; HEADER]) -> usize {
     if is_channel_data { HEADER + length.next_multiple_of(4) } else { STUN_HEADER + length }
 }
 
-/// Pads a message to a multiple of four bytes.
+/// Pads a message to a multiple of four bytes, as a stream needs it of ChannelData. Messages of STUN
+/// have such a length already.
 pub fn pad(message: &[u8]) -> Vec<u8> {
     let mut padded = message.to_vec();
     padded.resize(message.len().next_multiple_of(4), 0);
@@ -25,6 +26,12 @@ pub fn pad(message: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::channel_data;
+
+    #[test]
+    fn messages_are_padded_to_multiples_of_four_bytes() {
+        assert_eq!(pad(&[0x40, 1, 0, 2, 7, 8]), [0x40, 1, 0, 2, 7, 8, 0, 0]);
+        assert_eq!(pad(&[0x40, 1, 0, 0]), [0x40, 1, 0, 0]);
+    }
 
     #[test]
     fn the_length_of_a_message_is_read_from_its_header() {

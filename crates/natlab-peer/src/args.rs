@@ -72,6 +72,11 @@ impl PeerArgs {
         self.controlling
     }
 
+    /// Returns true if the peer is a browser.
+    pub fn has_browser(&self) -> bool {
+        self.browser.is_some()
+    }
+
     pub(crate) fn browser(&self) -> Option<&Path> {
         self.browser.as_deref()
     }

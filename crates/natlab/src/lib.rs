@@ -51,6 +51,8 @@ mod process;
 #[cfg(target_os = "linux")]
 mod quality;
 #[cfg(target_os = "linux")]
+mod scratch;
+#[cfg(target_os = "linux")]
 mod stages;
 #[cfg(target_os = "linux")]
 mod topology;

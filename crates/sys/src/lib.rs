@@ -20,7 +20,7 @@ pub use linux::{
     tell_class, thread_time,
 };
 #[cfg(target_os = "linux")]
-pub use linux::{PacketSocket, enter_new_network, isolate, peer_user};
+pub use linux::{PacketSocket, enter_new_mounts, enter_new_network, isolate, peer_user};
 #[cfg(not(target_os = "linux"))]
 pub use portable::{
     AddressChanges, CAN_FORBID_FRAGMENTS, ReceiveBatch, SendBatch, count_lost, enable_gro,

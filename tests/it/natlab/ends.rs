@@ -43,13 +43,18 @@ fn children(pid: i32) -> Vec<i32> {
 /// Starts a lab in a session of its own, as the child of a shell. The shell's PID is that of the
 /// session.
 fn start() -> Started {
-    let natlab =
-        natlab(&["run", "--a", "symmetric", "--b", "carrier-grade", "--", "sleep", "1000"]);
+    let args = ["run", "--a", "symmetric", "--b", "carrier-grade", "--", "sleep", "1000"];
+    Started(in_session(&natlab(&args)).spawn().unwrap())
+}
+
+/// Returns a command of this kind for a command of natlab.
+fn in_session(natlab: &Command) -> Command {
     let mut command = Command::new("setsid");
     // With a second command the shell does not become the first one.
     command.args(["sh", "-c", "\"$@\"; exit $?", "sh"]).arg(natlab.get_program());
     command.args(natlab.get_args()).stdin(Stdio::null());
-    Started(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 fn kill(pid: i32) {
@@ -114,4 +119,25 @@ fn no_process_of_a_lab_outlives_another() {
         drop(shell);
         wait_until("the end of the shell", || session(id).is_empty());
     }
+}
+
+/// A browser keeps its files in memory, which the kernel frees with the browser.
+#[test]
+fn no_file_of_a_browser_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let natlab = natlab(&["matrix", "--with", "chromium", "--pair", "none", "none"]);
+    let mut command = in_session(&natlab);
+    command.env("TMPDIR", folder.path()).env("HOME", folder.path());
+    let mut shell = Started(command.spawn().unwrap());
+    let id = shell.0.id() as i32;
+    let has_page = |(pid, _): &(i32, String)| {
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&arguments).contains("--type=renderer")
+    };
+    wait_until("the page of a browser", || session(id).iter().any(has_page));
+    children(id).into_iter().for_each(kill);
+    shell.0.wait().unwrap();
+    wait_until("the end of all", || session(id).is_empty());
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -31,6 +31,20 @@ fn a_side_that_does_not_exist_is_named_with_those_that_do() {
 }
 
 #[test]
+fn a_server_elsewhere_has_an_address() {
+    for (option, value, example) in [
+        ("--stun", "203.0.113.1", "stun:203.0.113.1:3478"),
+        ("--stun", "turn:203.0.113.1", "stun:203.0.113.1:3478"),
+        ("--turn", "turn:203.0.113.1,turns:turn.example.com", "turn:203.0.113.1:3478"),
+    ] {
+        let text = error(&mut natlab(&["run", "--a", "none", option, value, "--", "true"]));
+        let uri = value.rsplit(',').next().unwrap();
+        let wanted = format!("`{uri}` is no URI with an address, as {example}");
+        assert!(text.contains(&wanted), "{text}");
+    }
+}
+
+#[test]
 fn an_error_in_a_file_names_the_line() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     let text = "[sides.a]\nkind = \"none\"\nlink = \"dsl\"\n";

@@ -83,3 +83,54 @@ fn a_program_on_each_side_talks_to_the_other() {
     assert_eq!(output.status, 0, "{}", output.stderr);
     assert_eq!(output.stdout, "a | hello\n");
 }
+
+/// A server elsewhere is a program in the public network, which ends with those on the sides.
+#[test]
+fn servers_elsewhere_are_in_the_environment_of_all() {
+    let uris = "turn:203.0.113.1:3478?transport=udp,turns:[2001:db8::1]:443";
+    let show = "echo $NATLAB_STUN $NATLAB_TURN $NATLAB_TURN_USERNAME $NATLAB_TURN_PASSWORD \
+                $NATLAB_URL $NATLAB_TOKEN";
+    let serve = format!("{show}; sleep 1000");
+    let output = run(&mut natlab(&[
+        "run",
+        "--a",
+        "symmetric",
+        "--stun",
+        "stun:203.0.113.1",
+        "--turn",
+        uris,
+        "--turn-username",
+        "lab",
+        "--turn-password",
+        "secret",
+        "--timeout",
+        "20s",
+        "--on",
+        "a",
+        // Not before the other one has printed its line.
+        &format!("until ls /proc/*/exe -l | grep -q sleep; do :; done; {show}"),
+        "--on",
+        "internet",
+        &serve,
+    ]));
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let mut lines: Vec<_> = output.stdout.lines().collect();
+    lines.sort();
+    let line = format!("stun:203.0.113.1 {uris} lab secret");
+    assert_eq!(lines, [format!("a | {line}"), format!("internet | {line}")]);
+}
+
+/// A server is not told that a private address is unreachable, as in the Internet.
+#[test]
+fn packets_to_addresses_that_nobody_has_are_lost() {
+    let send = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+                s.connect(('192.168.77.7', 9))\ns.settimeout(0.3)\n\
+                for n in range(3):\n  s.send(b'x')\n  try: s.recv(1)\n  except TimeoutError: pass";
+    let send = format!("python3 -c \"{send}\"");
+    let args = ["run", "--no-server", "--a", "symmetric", "--b", "none", "--on", "a", &send];
+    let output = run(&mut natlab(&[&args[..], &["--on", "b", &send]].concat()));
+    assert_eq!((output.status, &*output.stderr), (0, ""));
+    let args = ["run", "--no-server", "--a", "none", "--on", "internet", &send];
+    let output = run(&mut natlab(&args));
+    assert_eq!((output.status, &*output.stderr), (0, ""));
+}

@@ -5,6 +5,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
+use callbox_client::pad;
 use callbox_stun::{Frame, Kind, MAX_FRAME};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -105,7 +106,7 @@ async fn messages(
             if is_repetition(&message, &mut last) {
                 continue;
             }
-            writer.write_all(&padded(message)).await?;
+            writer.write_all(&pad(&message)).await?;
             writer.flush().await?;
         }
         Ok(())
@@ -140,26 +141,12 @@ fn is_repetition(message: &[u8], last: &mut Vec<u8>) -> bool {
     }
 }
 
-/// Pads ChannelData to a multiple of four bytes (RFC 8656 §12.5).
-fn padded(mut message: Vec<u8>) -> Vec<u8> {
-    if Kind::of(&message) == Kind::ChannelData {
-        message.resize(message.len().next_multiple_of(4), 0);
-    }
-    message
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Channel 0x4001 with two bytes of data.
     const CHANNEL_DATA: [u8; 6] = [0x40, 1, 0, 2, 7, 8];
-
-    #[test]
-    fn channel_data_is_padded_on_a_stream() {
-        assert_eq!(padded(CHANNEL_DATA.to_vec()), [0x40, 1, 0, 2, 7, 8, 0, 0]);
-        assert_eq!(padded(vec![0x40, 1, 0, 0]), [0x40, 1, 0, 0]);
-    }
 
     #[tokio::test]
     async fn messages_of_a_stream_are_told_apart() {

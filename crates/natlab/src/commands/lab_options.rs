@@ -1,6 +1,9 @@
 //! The options that describe a lab.
 
-use std::path::PathBuf;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::Args;
 
@@ -38,20 +41,21 @@ pub(super) struct PlanOptions {
     #[arg(long)]
     no_server: bool,
 
-    /// Another STUN server, for NATLAB_STUN.
-    #[arg(long, value_name = "URI")]
+    /// Another STUN server, for NATLAB_STUN, as stun:IP:PORT.
+    #[arg(long, value_name = "URI", value_parser = uri_of(&["stun"]))]
     stun: Option<String>,
 
-    /// Another TURN server, for NATLAB_TURN.
-    #[arg(long, value_name = "URI")]
+    /// Another TURN server, for NATLAB_TURN, as turn:IP:PORT?transport=udp; several URIs are
+    /// separated by commas.
+    #[arg(long, value_name = "URIS", value_parser = uri_of(&["turn", "turns"]))]
     turn: Option<String>,
 
     /// The user at that TURN server.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "turn")]
     turn_username: Option<String>,
 
     /// The password at that TURN server.
-    #[arg(long, value_name = "PASSWORD")]
+    #[arg(long, value_name = "PASSWORD", requires = "turn_username")]
     turn_password: Option<String>,
 }
 
@@ -91,6 +95,30 @@ impl PlanOptions {
         };
         plan.server(server);
         Ok(plan)
+    }
+}
+
+/// Returns the parser of URIs with these schemes (RFC 7064, RFC 7065), which are separated by commas.
+/// They have addresses, since there are no names in a lab.
+fn uri_of(
+    schemes: &'static [&'static str],
+) -> impl Fn(&str) -> Result<String, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let is_uri = |uri: &str| {
+            let (scheme, rest) = uri.split_once(':')?;
+            let authority = rest.split_once('?').map_or(rest, |(authority, _)| authority);
+            let host = authority.trim_start_matches('[').trim_end_matches(']');
+            let is_address =
+                authority.parse::<SocketAddr>().is_ok() || host.parse::<IpAddr>().is_ok();
+            (schemes.contains(&scheme) && is_address).then_some(())
+        };
+        match text.split(',').find(|uri| is_uri(uri).is_none()) {
+            None => Ok(text.to_owned()),
+            Some(uri) => Err(format!(
+                "`{uri}` is no URI with an address, as {}:203.0.113.1:3478",
+                schemes[0]
+            )),
+        }
     }
 }
 

@@ -11,7 +11,10 @@ mod verify;
 
 use clap::{Args, Subcommand};
 
-use crate::stages::{self, Stage};
+use crate::{
+    scratch,
+    stages::{self, Stage},
+};
 
 /// Run programs behind NATs of a chosen kind, on this machine.
 ///
@@ -63,7 +66,9 @@ enum Command {
 /// [`LabError`](crate::LabError) if the system lacks something or the arguments are wrong.
 pub fn run(args: &NatlabArgs) -> anyhow::Result<u8> {
     // Others end at once, or are meant to stay.
-    if let Command::Run(_) | Command::Shell(_) | Command::Verify(_) = args.command {
+    if let Command::Run(_) | Command::Shell(_) | Command::Matrix(_) | Command::Verify(_) =
+        args.command
+    {
         parent::end_with_parent();
     }
     match &args.command {
@@ -77,7 +82,12 @@ pub fn run(args: &NatlabArgs) -> anyhow::Result<u8> {
         Command::Probe => Ok(verify::probe()?),
         Command::Hold(args) => Ok(kept::hold(args)?),
         Command::Matrix(args) => Ok(matrix::run(args)?),
-        Command::Peer(args) => callbox_natlab_peer::run(args),
+        Command::Peer(args) => {
+            if args.has_browser() {
+                scratch::mount()?;
+            }
+            callbox_natlab_peer::run(args)
+        }
         Command::Stage { stage } => {
             match stage {
                 Stage::Keeper => stages::keep()?,

@@ -17,6 +17,7 @@ use crate::{
     control::Exit,
     error::{LabError, Tried},
     lab::Lab,
+    plan::INTERNET,
     process::{Process, Stream, Task},
 };
 
@@ -29,7 +30,8 @@ const TIMED_OUT: u8 = 124;
 /// side and of the others; NATLAB_STUN, NATLAB_STUN_OTHER, NATLAB_TURN, NATLAB_TURN_USERNAME and
 /// NATLAB_TURN_PASSWORD; NATLAB_URL, NATLAB_WS and NATLAB_TOKEN for signaling; NATLAB_PROXY where
 /// there is nothing but a proxy. Their output is shown with the side in front. The exit code is
-/// that of the first program that fails, 0 if none does, and 124 after --timeout.
+/// that of the first program that fails, 0 if none does, and 124 after --timeout. A program on the
+/// side `internet` starts before the others, and is killed when all of them have ended.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     #[command(flatten)]
@@ -64,7 +66,10 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, LabError> {
     let deadline = args.timeout.map(|timeout| Instant::now() + timeout.0);
     let mut killers = BTreeMap::new();
     let (ended, ends) = mpsc::channel();
-    for (side, task) in tasks(args, &lab) {
+    let mut tasks = tasks(args, &lab);
+    let servers = tasks.remove_entry(INTERNET);
+    let has_clients = !tasks.is_empty();
+    for (side, task) in servers.into_iter().chain(tasks) {
         let mut process = lab.spawn(&side, task)?;
         killers.insert(side.clone(), process.killer()?);
         let ended = ended.clone();
@@ -77,7 +82,7 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, LabError> {
     }
     drop(ended);
     let mut code = 0;
-    while !killers.is_empty() {
+    while killers.keys().any(|side| !has_clients || side != INTERNET) {
         let left =
             deadline.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
         let Ok((side, exit)) = ends.recv_timeout(left) else {

@@ -12,7 +12,11 @@ use futures_util::TryStreamExt;
 use rtnetlink::{
     Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_core::{Emitable, NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader},
-    packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkFlags, LinkMessage, State},
+    packet_route::{
+        address::AddressHeaderFlags,
+        link::{InfoData, InfoVeth, LinkAttribute, LinkFlags, LinkMessage, State},
+        route::RouteScope,
+    },
     sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER},
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
@@ -132,6 +136,7 @@ impl Netlink {
         Err(LabError::new("an interface has no carrier"))
     }
 
+    /// Gives an interface an address that can be used at once.
     pub(super) async fn add_address(
         &self,
         name: &str,
@@ -139,7 +144,13 @@ impl Netlink {
         prefix: u8,
     ) -> Result<(), LabError> {
         let (ip, index) = (ip.into(), Self::index(name)?);
-        let add = self.0.address().add(index, ip, prefix).execute().await;
+        let mut add = self.0.address().add(index, ip, prefix);
+        if ip.is_ipv6() {
+            // No socket can be bound to an address until duplicate address detection (RFC 4862 §5.4)
+            // has ended.
+            add.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        }
+        let add = add.execute().await;
         done(add, format_args!("address {ip}/{prefix} of {name}"))
     }
 
@@ -159,6 +170,16 @@ impl Netlink {
             done(self.0.address().del(address).execute().await, &failed)?;
         }
         Ok(())
+    }
+
+    /// Sends packets to every other IPv4 address to an interface.
+    pub(super) async fn add_route_by(&self, name: &str) -> Result<(), LabError> {
+        let message = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(Ipv4Addr::UNSPECIFIED, 0)
+            .output_interface(Self::index(name)?)
+            .scope(RouteScope::Link)
+            .build();
+        done(self.0.route().add(message).execute().await, format_args!("route by {name}"))
     }
 
     /// Sends packets to everybody else to `gateway`.

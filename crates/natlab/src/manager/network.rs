@@ -22,6 +22,17 @@ use crate::{
     plan::{INTERNET, Plan, ServerChoice},
 };
 
+/// The rules of the public network. Packets to addresses that nobody has, such as private ones, are
+/// routed to loopback and lost. Without a route for them, the kernel reports an error to their
+/// sender; coturn closes an allocation then.
+const SINK: &str = "table ip natlab {
+    chain forward {
+        type filter hook forward priority 0
+        oifname \"lo\" drop
+    }
+}
+";
+
 /// The network of a lab. Clones are handles of the same one.
 #[derive(Clone)]
 pub(super) struct Network(Arc<Parts>);
@@ -49,8 +60,10 @@ impl Network {
             for ip in SERVER_V6.into_iter().filter(|_| has_ipv6()) {
                 netlink.add_address("lo", ip, 128).await?;
             }
-            Ok(())
+            netlink.add_route_by("lo").await
         })?;
+        let program = nft.clone();
+        internet.run(move || nft::load(&program, SINK))?;
         let sites = build_sites(plan, &nft, &links, &internet)?;
         let sides = plan
             .sides
@@ -87,11 +100,12 @@ impl Network {
             }
             hosts.insert(name_of_side, side.host().clone());
         }
-        let own = BTreeMap::from([
+        let mut own = BTreeMap::from([
             ("NATLAB_SIDE".to_owned(), INTERNET.to_owned()),
             ("NATLAB_NAME".to_owned(), name.to_owned()),
             ("NATLAB_ADDRESS".to_owned(), SERVER[0].to_string()),
         ]);
+        own.extend(elsewhere(plan));
         description.environments.insert(INTERNET.to_owned(), own);
         let named = |side: Side| (side.name().to_owned(), Mutex::new(side));
         let sides = sides.into_iter().map(named).collect();
@@ -189,16 +203,21 @@ fn environment(
         let of_server = server.environment(side.name(), side.kind().has_ipv6())?;
         environment.extend(of_server.into_iter().map(|(name, value)| (name.to_owned(), value)));
     }
-    if let ServerChoice::Elsewhere { stun, turn, username, password } = &plan.server {
-        let given = [
-            ("NATLAB_STUN", stun),
-            ("NATLAB_TURN", turn),
-            ("NATLAB_TURN_USERNAME", username),
-            ("NATLAB_TURN_PASSWORD", password),
-        ];
-        for (name, value) in given {
-            environment.extend(value.clone().map(|value| (name.to_owned(), value)));
-        }
-    }
+    environment.extend(elsewhere(plan));
     Ok(environment)
+}
+
+/// Returns the part of the environment about servers that somebody else starts.
+fn elsewhere(plan: &Plan) -> impl Iterator<Item = (String, String)> {
+    let given = match &plan.server {
+        ServerChoice::Elsewhere { stun, turn, username, password } => [
+            ("NATLAB_STUN", stun.clone()),
+            ("NATLAB_TURN", turn.clone()),
+            ("NATLAB_TURN_USERNAME", username.clone()),
+            ("NATLAB_TURN_PASSWORD", password.clone()),
+        ]
+        .to_vec(),
+        ServerChoice::Callbox | ServerChoice::None => Vec::new(),
+    };
+    given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)))
 }

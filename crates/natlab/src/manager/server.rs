@@ -57,13 +57,14 @@ impl Server {
         executable: &Path,
         is_v6: bool,
     ) -> Result<Self, LabError> {
+        let ttl = humantime::format_duration(TTL).to_string();
         let (turn, signaling) = (Secret::generate(), Secret::generate());
         let (certificate, key) = certificate()?;
         let (certificate, key) = (file("certificate", &certificate)?, file("key", &key)?);
         let mut command = Command::new(executable);
         command
             .arg("serve")
-            .args(["--ready-json", "--log-level", "warn", "--credential-ttl", "24h"])
+            .args(["--ready-json", "--log-level", "warn", "--credential-ttl", &ttl])
             .args(["--http", &format!("{}:{HTTP_PORT}", SERVER[0])])
             .args(["--tls-cert", &path(&certificate), "--tls-key", &path(&key)])
             .args(["--max-unauthenticated-replies", "10000"]);

@@ -98,18 +98,10 @@ impl Cell {
         let mut plan = Plan::pair(a, b);
         plan.executable(executable);
         let lab = Lab::start(&plan)?;
-        let directory = tempfile::tempdir().tried("no temporary directory can be made")?;
-        let spawn = |side: &str| {
-            let own = directory.path().join(side);
-            std::fs::create_dir(&own).tried("no temporary directory can be made")?;
-            lab.spawn(side, peers.task(side == "a", timeout, &own))
-        };
+        let spawn = |side: &str| lab.spawn(side, peers.task(side == "a", timeout));
         let processes = [spawn("a")?, spawn("b")?];
         let deadline = Instant::now() + Duration::from_secs(timeout) + ALLOWANCE;
-        let outcomes = converse(processes, deadline)?;
-        // Before the directory is removed.
-        drop(lab);
-        Ok(Self::new([a, b], outcomes))
+        Ok(Self::new([a, b], converse(processes, deadline)?))
     }
 
     pub(super) fn new([a, b]: [Kind; 2], outcomes: [Outcome; 2]) -> Self {

@@ -1,8 +1,11 @@
 //! The programs of a cell.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::process::{Stream, Task};
+use crate::{
+    process::{Stream, Task},
+    scratch::SCRATCH,
+};
 
 /// The programs on the two sides of each lab.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +26,8 @@ pub(crate) enum Peers {
 }
 
 impl Peers {
-    /// Returns the program of a side. A browser keeps its files in the directory.
-    pub(super) fn task(&self, is_a: bool, timeout: u64, directory: &Path) -> Task {
+    /// Returns the program of a side.
+    pub(super) fn task(&self, is_a: bool, timeout: u64) -> Task {
         let mut task = match self {
             Self::Callbox | Self::Chromium(_) => {
                 let mut task = Task::new("/proc/self/exe");
@@ -41,7 +44,8 @@ impl Peers {
             }
         };
         if let Self::Chromium(path) = self {
-            task.arg("--browser").arg(path).arg("--user-data-dir").arg(directory);
+            task.arg("--browser").arg(path).args(["--user-data-dir", SCRATCH]);
+            task.env("TMPDIR", SCRATCH).env("HOME", SCRATCH);
         }
         task.stdin(Stream::Piped).stdout(Stream::Piped).stderr(Stream::Piped);
         task

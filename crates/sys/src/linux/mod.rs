@@ -16,7 +16,7 @@ mod tests;
 pub use address_changes::{AddressChanges, own_networks};
 pub use errors::{keep_errors, next_error};
 pub use fragments::{CAN_FORBID_FRAGMENTS, send_dont_fragment};
-pub use namespaces::{enter_new_network, isolate, peer_user};
+pub use namespaces::{enter_new_mounts, enter_new_network, isolate, peer_user};
 pub use options::{
     count_lost, enable_gro, raise_open_files, sleep_precisely, tell_class, thread_time,
 };

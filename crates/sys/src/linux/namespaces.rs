@@ -46,6 +46,15 @@ pub fn enter_new_network() -> io::Result<()> {
     unshare(libc::CLONE_NEWNET)
 }
 
+/// Moves the calling thread into a new mount namespace, with the same mounts. Threads and processes
+/// that it starts later are in the new one.
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_ADMIN`.
+pub fn enter_new_mounts() -> io::Result<()> {
+    unshare(libc::CLONE_NEWNS)
+}
+
 /// Returns the user of the process at the other end of a Unix socket, as this user namespace names
 /// it. The process may be in another PID namespace, where its number is unknown here.
 ///
