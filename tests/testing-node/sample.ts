@@ -10,7 +10,7 @@ export async function sample(): Promise<IceConfig> {
   const report = await server.faults({ packets: [{ lossPercent: 5 }], actions: [{ action: 'expireCredentials', for: { userId: 'alice' } }] });
   console.log(report.injected.packetsLost + 1, report.actions?.[0]?.affected);
   // @ts-expect-error No such method of TURN.
-  await server.faults({ requests: [{ method: 'alocate', answer: 438, count: 1 }] });
+  await server.faults({ requests: [{ method: 'channel', answer: 438, count: 1 }] });
   await server.restart();
   await server.faults(null);
   // @ts-expect-error A server is started, not constructed.
