@@ -78,6 +78,7 @@ test.describe('while packets are lost', () => {
 
   test('a call outlives its credentials', async ({ server, users }) => {
     await connect(users);
+    await expectRelayed(users);
     const before = await Promise.all(users.map(path));
     await server.faults({ seed: 42, packets: [{ lossPercent: 5 }], actions: [{ action: 'expireCredentials' }] });
     // The relay refuses the refreshes of both sides' allocations, which therefore end. The
@@ -93,6 +94,7 @@ test.describe('while packets are lost', () => {
 // ANCHOR: restart
 test('a call outlives its server', async ({ server, users }) => {
   await connect(users);
+  await expectRelayed(users);
   const before = await Promise.all(users.map(path));
   await server.restart();
   // The call goes on, since the server has a state directory. The relay's allocations are gone: the
