@@ -1595,10 +1595,17 @@ class Call extends Sender {
       }
     } else if (this.#peer) {
       // A restarted server has a new relay without the old one's allocations.
-      await (this.#relayed ? this.#peer.restart() : this.#peer.refresh());
+      const relayed = this.#relayed || await this.#usesRelay();
+      await (relayed ? this.#peer?.restart() : this.#peer?.refresh());
     } else {
       await this.#freshServers();
     }
+  }
+
+  /** Returns whether the path is relayed, which is not known before the first of the regular readings. */
+  async #usesRelay() {
+    const reading = await new Meter().read(this.#peer.pc).catch(() => null);
+    return reading?.relayed ?? false;
   }
 
   setServers(ice) {

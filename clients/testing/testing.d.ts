@@ -67,6 +67,68 @@ export interface ApiError extends Error {
   status: number;
 }
 
+/** The users and calls that a fault is for; all without it. */
+export interface FaultSelector {
+  userId?: string;
+  callId?: string;
+}
+
+/** Faults that a server injects: the document of the server's docs/faults.md. */
+export interface Faults {
+  seed?: number;
+  packets?: {
+    for?: FaultSelector;
+    direction?: 'up' | 'down' | 'both';
+    lossPercent?: number;
+    delayMs?: number;
+    jitterMs?: number;
+    reorderPercent?: number;
+    duplicatePercent?: number;
+    bandwidthKbps?: number;
+  }[];
+  requests?: {
+    for?: FaultSelector;
+    method: 'binding' | 'allocate' | 'refresh' | 'createPermission' | 'channelBind' | 'connect' | 'connectionBind';
+    answer: 401 | 437 | 438 | 486 | 508 | 'silence';
+    count: number;
+  }[];
+  events?: {
+    for?: FaultSelector;
+    event: string;
+    effect: 'drop' | 'delay' | 'duplicate';
+    delayMs?: number;
+    count?: number;
+  }[];
+  actions?: (
+    | { action: 'expireCredentials' | 'dropAllocations' | 'cutSession' | 'halfOpenSession'; for?: FaultSelector }
+    | { action: 'relayGone'; forMs: number }
+    | { action: 'stallSession'; for?: FaultSelector; forMs: number }
+  )[];
+}
+
+/** The faults in force, and the numbers of faults that were injected since the server started. */
+export interface FaultReport {
+  seed: number;
+  packets: object[];
+  requests: object[];
+  events: object[];
+  relayGone: boolean;
+  /** In the answer to a document with actions: the allocations or sessions that each concerned. */
+  actions?: { action: string; affected: number }[];
+  injected: {
+    packetsLost: number;
+    packetsDelayed: number;
+    packetsReordered: number;
+    packetsDuplicated: number;
+    packetsOverflowed: number;
+    requestsAnswered: number;
+    requestsSilenced: number;
+    eventsDropped: number;
+    eventsDelayed: number;
+    eventsDuplicated: number;
+  };
+}
+
 /** A running server. It ends with this process, however that ends. */
 export class Server {
   private constructor();
@@ -96,12 +158,20 @@ export class Server {
   credentials(user: string): Promise<TurnCredentials>;
   /**
    * Injects faults in place of the current ones (with `allowFaults`), and resolves to the server's
-   * answer: the server's docs/testing.md describes both. `null` ends all faults; without an argument
-   * it resolves to the current ones. Rejects with an ApiError.
+   * report once they are in force: the server's docs/faults.md describes both. `null` ends all
+   * faults; without an argument it resolves to a report of the current ones. Rejects with an
+   * ApiError that names the field which is wrong.
    */
-  faults(wanted?: object | null): Promise<any>;
+  faults(wanted?: Faults | null): Promise<FaultReport>;
   /** Sends a request to the REST API with the API key. Rejects with an ApiError. */
   api(method: string, path: string, body?: unknown): Promise<any>;
+  /**
+   * Stops the server, and starts it again with the same options, addresses and secrets, as an
+   * operator does: connections are closed and the relay's allocations are gone. Calls end, unless
+   * the option `stateDir` is set: then they go on. Rejects with the log if the server does not end
+   * well or does not start; it is stopped then.
+   */
+  restart(): Promise<void>;
   /**
    * Stops the server and resolves when it has ended. Rejects with its log if it did not end well.
    */

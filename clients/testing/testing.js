@@ -72,15 +72,28 @@ export function findBinary(binary, { env = process.env, cwd = process.cwd() } = 
 
 const withDashes = (name) => name.replace(/^-+/, '').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-/** Returns the flags for options by name: `maxLifetime` and `max-lifetime` are the same one. */
-function flags(options) {
+/** Returns options by their names with dashes: `maxLifetime` and `max-lifetime` are the same one. */
+function named(options) {
   const set = Object.fromEntries(Object.entries(options).map(([name, value]) => [withDashes(name), value]));
   const own = Object.keys(set).find((name) => OWN_OPTIONS.has(name));
   if (own) throw new Error(`callbox: the option ${own} is set by @callbox/testing.`);
-  return Object.entries({ ...DEFAULTS, ...set }).flatMap(([name, value]) => {
+  return { ...DEFAULTS, ...set };
+}
+
+/** Returns the flags for named options. */
+function flags(options) {
+  return Object.entries(options).flatMap(([name, value]) => {
     if (value === undefined || value === null) return [];
     return [value].flat().map((each) => `--${name}=${each}`);
   });
+}
+
+/** Returns the options with which a server has the addresses and secrets that it had before. */
+function kept(options, { listening, dev }) {
+  const secrets = { 'auth-secret': dev.authSecret, 'jwt-secret': dev.jwtSecret, 'api-key': dev.apiKey };
+  const generated = Object.entries(secrets).filter(([name]) => !options[name] && !options[`${name}-file`]);
+  const addresses = { http: listening.http, listen: listening.listen, 'tls-listen': listening.tlsListen };
+  return { ...options, ...Object.fromEntries(generated), ...addresses };
 }
 
 /** Returns the environment without settings of a server, which are for another one. */
@@ -127,18 +140,72 @@ function readyLine(child, binary, log, timeoutMs) {
   });
 }
 
+/** The log of a server, across its restarts. */
+class Log {
+  text = '';
+  #onLog;
+
+  constructor(onLog) {
+    this.#onLog = onLog;
+  }
+
+  add(chunk) {
+    this.text = (this.text + chunk).slice(-LOG_KEPT);
+    this.#onLog?.(chunk);
+  }
+}
+
+/** Starts the binary with these options, and waits until it is ready. */
+async function launch(file, options, log, startTimeoutMs) {
+  const args = [
+    'serve', '--dev', '--ready-json',
+    // With its id, the end of this process is noticed even before the server has looked.
+    ...(process.platform === 'win32' ? [] : [`--exit-with-parent=${process.pid}`]),
+    ...flags(options),
+  ];
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: environment(process.env) });
+  child.stderr.setEncoding('utf8');
+  child.stderr.on('data', (chunk) => log.add(chunk));
+  child.stdout.setEncoding('utf8');
+  const ended = once(child, 'exit').catch(() => [null, null]);
+  try {
+    const ready = await readyLine(child, file, () => log.text, startTimeoutMs);
+    // The rest of its output must not fill the pipe.
+    child.stdout.resume();
+    // A test that forgets to stop the server can still end, and the server with it.
+    child.unref();
+    child.stdout.unref?.();
+    child.stderr.unref?.();
+    return { child, ready, ended };
+  } catch (error) {
+    child.kill('SIGKILL');
+    await ended;
+    throw error;
+  }
+}
+
 class Server {
   #child;
   #ready;
-  #log;
   #ended;
+  #log;
+  #options;
+  #launch;
   #stopping = null;
 
-  constructor(child, ready, log, ended) {
+  /** `launch` starts a process with options by name. */
+  constructor(started, log, options, launch) {
+    this.#log = log;
+    this.#options = options;
+    this.#launch = launch;
+    this.#run(started);
+  }
+
+  #run({ child, ready, ended }) {
     this.#child = child;
     this.#ready = ready;
-    this.#log = log;
     this.#ended = ended;
+    this.#stopping = null;
   }
 
   get url() { return this.#ready.http; }
@@ -149,7 +216,7 @@ class Server {
   get apiKey() { return this.#ready.dev.apiKey; }
   get forceRelay() { return Boolean(this.#ready.forceRelay); }
   get pid() { return this.#child.pid; }
-  get log() { return this.#log(); }
+  get log() { return this.#log.text; }
 
   async token(user, { name, ttl = 3600, grants } = {}) {
     const now = Math.floor(Date.now() / 1000);
@@ -196,6 +263,11 @@ class Server {
     throw Object.assign(new Error(`callbox: ${method} ${resource}: ${response.status} ${code}: ${message}`), { code, status: response.status });
   }
 
+  async restart() {
+    await this.stop();
+    this.#run(await this.#launch(kept(this.#options, this.#ready)));
+  }
+
   async stop() {
     this.#stopping ??= this.#stop();
     return this.#stopping;
@@ -217,37 +289,11 @@ class Server {
 /** Starts a server. See testing.d.ts. */
 export async function start({ binary, forceRelay = false, allowFaults = false, options = {}, startTimeoutMs = START_TIMEOUT_MS, onLog } = {}) {
   const file = findBinary(binary);
-  const args = [
-    'serve', '--dev', '--ready-json',
-    // With its id, the end of this process is noticed even before the server has looked.
-    ...(process.platform === 'win32' ? [] : [`--exit-with-parent=${process.pid}`]),
-    ...(forceRelay ? ['--force-relay'] : []),
-    ...(allowFaults ? ['--allow-faults'] : []),
-    ...flags(options),
-  ];
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: environment(process.env) });
-  let log = '';
-  child.stderr.setEncoding('utf8');
-  child.stderr.on('data', (chunk) => {
-    log = (log + chunk).slice(-LOG_KEPT);
-    onLog?.(chunk);
-  });
-  child.stdout.setEncoding('utf8');
-  const ended = once(child, 'exit').catch(() => [null, null]);
-  try {
-    const ready = await readyLine(child, file, () => log, startTimeoutMs);
-    // The rest of its output must not fill the pipe.
-    child.stdout.resume();
-    // A test that forgets to stop the server can still end, and the server with it.
-    child.unref();
-    child.stdout.unref?.();
-    child.stderr.unref?.();
-    return new Server(child, ready, () => log, ended);
-  } catch (error) {
-    child.kill('SIGKILL');
-    await ended;
-    throw error;
-  }
+  const log = new Log(onLog);
+  const modes = { ...(forceRelay && { 'force-relay': true }), ...(allowFaults && { 'allow-faults': true }) };
+  const set = { ...modes, ...named(options) };
+  const run = (wanted) => launch(file, wanted, log, startTimeoutMs);
+  return new Server(await run(set), log, set, run);
 }
 
 export { Server };

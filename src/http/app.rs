@@ -54,7 +54,7 @@ pub(super) struct App {
     pub request_memory: Memory,
     pub sources: Sources,
     /// The control of faults, if any are allowed.
-    pub faults: Option<Faults>,
+    pub faults: Option<Arc<Faults>>,
     /// Signs tokens, where there is a secret for it.
     pub minter: Option<TokenMinter>,
     /// True in `--dev`, where anyone can get a token.
@@ -84,7 +84,7 @@ impl App {
         hub: HubHandle,
         counters: Arc<Counters>,
         sources: Sources,
-        faults: Option<Faults>,
+        faults: Option<Arc<Faults>>,
         phase: watch::Receiver<Phase>,
     ) -> Self {
         Self {

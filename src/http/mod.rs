@@ -20,7 +20,7 @@
 //! | `rest/`, `error` | the REST API, its errors |
 //! | `origin`, `origins`, `server_name`, `cors` | web pages that may connect, headers for browsers |
 //! | `relay_orders` | what the relay is ordered to do |
-//! | `faults` | the control of faults that tests ask for |
+//! | `faults`, `fault_control` | the faults that tests ask for, and a handle of them |
 //! | `tokens` | tokens for users, on behalf of a back end |
 //! | `documents` | the machine-readable documents of the API |
 //! | `metrics/`, `counters` | the metrics |
@@ -44,6 +44,7 @@ mod documents;
 mod embedded;
 mod error;
 mod exchange;
+mod fault_control;
 mod faults;
 mod forwarded;
 mod hub_task;
@@ -101,6 +102,7 @@ use self::{
 pub use self::{
     app::{CertificateExpiry, RelayIsWhole, RelayMetrics, ReportMetrics},
     arrival::{Arrival, Entrance},
+    fault_control::FaultControl,
     hub_task::{RelayEvents, RelayInbox, TellRelay, relay_events},
     ice_uris::IceUris,
     key_set::KeySource,
@@ -116,7 +118,7 @@ pub(crate) use self::{
     documents::described,
     ws::{SessionHello, closes},
 };
-use crate::{faults::FaultDocument, reports, state_log::StateLog};
+use crate::{reports, state_log::StateLog};
 
 /// The longest message that a client may send by default, in bytes.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -216,7 +218,8 @@ impl Server {
         );
         let (max, per_address) = (config.max_connections, config.max_connections_per_address);
         let connections = ConnectionLimits::new(max, per_address, config.open_files);
-        let faults = wiring.inject_into_relay.map(|inject| Faults::new(inject, hub.clone()));
+        let faults =
+            wiring.inject_into_relay.map(|inject| Arc::new(Faults::new(inject, hub.clone())));
         let sources = Sources {
             relay_metrics: wiring.relay_metrics,
             relay_is_whole: wiring.relay_is_whole,
@@ -241,12 +244,9 @@ impl Server {
         IceUris(self.app.hub.clone())
     }
 
-    /// Injects faults, if any are allowed.
-    pub async fn inject(&self, document: FaultDocument) {
-        if let Some(faults) = &self.app.faults {
-            // The server cannot have stopped yet.
-            let _ = faults.replace(document).await;
-        }
+    /// Returns the control of faults, if any are allowed.
+    pub fn fault_control(&self) -> Option<FaultControl> {
+        self.app.faults.clone().map(FaultControl::new)
     }
 
     /// Stops: `/readyz` reports that, calls end, sessions are told and closed, and then the

@@ -8,6 +8,7 @@ mod addresses;
 mod announced_uris;
 mod kept_calls;
 mod listeners;
+mod listening;
 mod omitted_addresses;
 mod preview;
 
@@ -20,14 +21,14 @@ use rand::{RngCore, TryRngCore, rngs::OsRng};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
-pub use self::preview::Preview;
 use self::{
     addresses::Addresses, announced_uris::AnnouncedUris, kept_calls::KeptCalls, listeners::Binder,
 };
+pub use self::{listening::Listening, preview::Preview};
 use crate::{
     acceptor::{self, Acceptor, CertificateError, CertificateSource, Certificates, Listener, Role},
     config::{Config, DevSecrets},
-    http::{self, RelayEvents, RelayFault, TellRelay, Wiring},
+    http::{self, FaultControl, RelayEvents, RelayFault, TellRelay, Wiring},
     reports::{self, Reports},
     state_log::{StateLog, Sync},
 };
@@ -104,6 +105,8 @@ pub struct Ready {
     /// The `turn:` and `turns:` URIs that clients are told: UDP first, then TCP, then TLS. With
     /// --dev those of TLS are only listed here.
     pub turn: Vec<String>,
+    /// The addresses of the listeners.
+    pub listening: Listening,
     realm: String,
     /// True with `--allow-faults`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -238,8 +241,9 @@ impl Server {
 
         // Nothing else can fail any more.
         let log = kept_calls.map(KeptCalls::open).transpose().map_err(StartError::Accept)?;
-        if let Some(faults) = config.faults {
-            http.inject(faults).await;
+        if let (Some(faults), Some(control)) = (config.faults, http.fault_control()) {
+            // The server cannot have stopped yet.
+            let _ = control.replace(faults).await;
         }
         let ready = Ready {
             event: "ready",
@@ -251,6 +255,11 @@ impl Server {
             socket_io: format!("http://{address}"),
             turn,
             stun: uris.stun,
+            listening: Listening {
+                http: address,
+                listen: relay.addresses().to_vec(),
+                tls_listen: tls_addresses,
+            },
             realm: config.realm,
             faults_allowed,
             force_relay,
@@ -262,6 +271,11 @@ impl Server {
     /// Returns the addresses of the server.
     pub fn ready(&self) -> &Ready {
         &self.ready
+    }
+
+    /// Returns the control of faults, if any are allowed.
+    pub fn fault_control(&self) -> Option<FaultControl> {
+        self.http.fault_control()
     }
 
     /// Reads the certificate again, and reopens the call records, which may have been moved away.

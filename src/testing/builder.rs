@@ -5,8 +5,8 @@ use std::{ffi::OsString, time::Duration};
 use callbox_cli::Period;
 use clap::Parser;
 
-use super::{Server, StartError};
-use crate::config::{self, Config, Options};
+use super::{Server, StartError, setup::Setup};
+use crate::config::{self, Options};
 
 /// The options about the process and its output, which a test has already.
 const PROCESS_OPTIONS: [&str; 5] =
@@ -22,12 +22,6 @@ const DEFAULTS: [(&str, &str); 4] =
 #[command(name = "callbox")]
 enum Command {
     Serve(Box<Options>),
-}
-
-/// The configuration of a server, and the key of its REST API.
-pub(super) struct Setup {
-    pub(super) config: Config,
-    pub(super) api_key: String,
 }
 
 /// Sets the options of a server in a test, and starts it.
@@ -61,6 +55,12 @@ impl Builder {
         self.option("credential-ttl", Period(ttl))
     }
 
+    /// Lets [`Server::faults`] inject faults (`--allow-faults`).
+    #[must_use]
+    pub fn allow_faults(self) -> Self {
+        self.option("allow-faults", true)
+    }
+
     /// Starts the server.
     ///
     /// # Errors
@@ -81,12 +81,6 @@ impl Builder {
         let args = ["callbox", "serve"].map(String::from).into_iter().chain(defaults).chain(set);
         let args: Vec<OsString> = args.map(OsString::from).collect();
         let Command::Serve(options) = config::parse(&args, &|_| None)?;
-        let config = Config::new(*options)?;
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
-        let api_key = config.dev.as_ref().and_then(|secrets| secrets.api.expose_text());
-        let api_key = api_key.unwrap_or_default().to_owned();
-        Ok(Setup { config, api_key })
+        Ok(Setup::new(*options))
     }
 }

@@ -3,7 +3,7 @@
 use callbox_base::ids::IdError;
 use callbox_signaling::jwt::MintError;
 
-use crate::config::ConfigError;
+use crate::{config::ConfigError, faults::FaultError};
 
 /// The reason why a server in a test did not start.
 #[derive(Debug, thiserror::Error)]
@@ -36,4 +36,18 @@ pub enum TokenError {
     /// The options leave no secret to make it with.
     #[error("there is no secret to make it with: the options of the server leave none")]
     NoSecret,
+}
+
+/// The reason why faults were not injected.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultsError {
+    /// The server was started without permission for faults.
+    #[error("the server injects no faults: start it with `Server::builder().allow_faults()`")]
+    NotAllowed,
+    /// The document is not one of faults.
+    #[error("no such faults: {0}")]
+    Document(#[from] FaultError),
+    /// The server has ended.
+    #[error("the server has ended")]
+    Ended,
 }

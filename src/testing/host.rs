@@ -2,11 +2,12 @@
 
 use std::{thread, time::Duration};
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::StartError;
+use super::{FaultsError, StartError};
 use crate::{
     config::Config,
+    faults::{FaultDocument, FaultReport},
     server::{Ready, Server},
 };
 
@@ -14,12 +15,23 @@ use crate::{
 /// up names, of which some may wait for an answer.
 const BLOCKING_TASKS: Duration = Duration::from_millis(500);
 
+/// The result of a command about faults.
+type Injected = Result<FaultReport, FaultsError>;
+
+/// A command for the server.
+enum Command {
+    /// Replaces all faults by those of a document, or without one reports those in force.
+    Faults(Option<FaultDocument>, oneshot::Sender<Injected>),
+    /// Stops the server.
+    Stop,
+}
+
 /// A server on a thread of its own. It ends when this is dropped.
 pub(super) struct Host {
     /// The thread, until it was waited for.
     thread: Option<thread::JoinHandle<()>>,
-    /// Sending stops the server; dropping ends it at once.
-    stop: Option<oneshot::Sender<()>>,
+    /// Dropping ends the server at once.
+    commands: Option<mpsc::UnboundedSender<Command>>,
     /// Completes when the server is gone.
     gone: oneshot::Receiver<()>,
 }
@@ -31,36 +43,50 @@ impl Host {
     /// [`StartError::Start`]; nothing is left running then.
     pub(super) async fn start(config: Config) -> Result<(Self, Ready), StartError> {
         let (ready_sender, ready) = oneshot::channel();
-        let (stop, stopping) = oneshot::channel();
+        let (commands, inbox) = mpsc::unbounded_channel();
         let (gone_sender, gone) = oneshot::channel();
         let log = tracing::dispatcher::get_default(Clone::clone);
         let run = move || {
-            tracing::dispatcher::with_default(&log, || run(config, ready_sender, stopping));
+            tracing::dispatcher::with_default(&log, || run(config, ready_sender, inbox));
             // Nobody waits for it after a drop.
             let _ = gone_sender.send(());
         };
         let thread = thread::Builder::new().name("callbox-test".into()).spawn(run);
         let thread = thread.map_err(|error| StartError::Start(error.into()))?;
-        let host = Self { thread: Some(thread), stop: Some(stop), gone };
+        let host = Self { thread: Some(thread), commands: Some(commands), gone };
         let ready = ready.await.unwrap_or_else(|_| {
             Err(StartError::Start(anyhow::anyhow!("the thread of the server has panicked")))
         })?;
         Ok((host, ready))
     }
 
+    /// Replaces all faults by those of a document, or without one reports those in force.
+    ///
+    /// # Errors
+    /// [`FaultsError::NotAllowed`] and [`FaultsError::Ended`].
+    pub(super) async fn faults(&self, document: Option<FaultDocument>) -> Injected {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Faults(document, answer));
+        answered.await.unwrap_or(Err(FaultsError::Ended))
+    }
+
+    /// Sends a command, which is lost if the server is gone.
+    fn send(&self, command: Command) {
+        if let Some(commands) = &self.commands {
+            let _ = commands.send(command);
+        }
+    }
+
     /// Stops the server, and returns when it is gone.
     pub(super) async fn stop(mut self) {
-        if let Some(stop) = self.stop.take() {
-            // Unless it is gone already.
-            let _ = stop.send(());
-        }
+        self.send(Command::Stop);
         let _ = (&mut self.gone).await;
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        drop(self.commands.take());
         if let Some(thread) = self.thread.take() {
             // A panic was printed by its thread.
             let _ = thread.join();
@@ -68,11 +94,11 @@ impl Drop for Host {
     }
 }
 
-/// Runs a server until it is stopped.
+/// Runs a server until it is to stop or to end.
 fn run(
     config: Config,
     ready: oneshot::Sender<Result<Ready, StartError>>,
-    stopping: oneshot::Receiver<()>,
+    mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -89,11 +115,33 @@ fn run(
                 return;
             }
         };
-        let is_awaited = ready.send(Ok(server.ready().clone())).is_ok();
-        if is_awaited && stopping.await.is_ok() {
-            server.stop().await;
+        if ready.send(Ok(server.ready().clone())).is_err() {
+            return;
+        }
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Faults(document, answer) => inject(&server, document, answer),
+                Command::Stop => return server.stop().await,
+            }
         }
     });
     // Drops the tasks with their sockets. Those of the relay were closed with the server.
     runtime.shutdown_timeout(BLOCKING_TASKS);
+}
+
+/// Injects faults in a task of its own, since actions may take a second, in which the server may be
+/// told to end.
+fn inject(server: &Server, document: Option<FaultDocument>, answer: oneshot::Sender<Injected>) {
+    let control = server.fault_control();
+    tokio::spawn(async move {
+        let report = match (control, document) {
+            (None, _) => Err(FaultsError::NotAllowed),
+            (Some(control), None) => Ok(control.report()),
+            (Some(control), Some(document)) => {
+                control.replace(document).await.ok_or(FaultsError::Ended)
+            }
+        };
+        // The test may have given up the wait.
+        let _ = answer.send(report);
+    });
 }

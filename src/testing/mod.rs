@@ -17,6 +17,29 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test()).unwrap();
 //! ```
 //!
+//! It fails where the test wants it to, and is restarted as by an operator:
+//!
+//! ```
+//! # async fn test() -> Result<(), Box<dyn std::error::Error>> {
+//! # use callbox::testing::Server;
+//! use serde_json::json;
+//!
+//! let server = Server::builder().allow_faults().start().await?;
+//! // Relayed packets are lost from now on, and the credentials made until now are over.
+//! let loss = json!([{ "lossPercent": 5 }]);
+//! let expiry = json!([{ "action": "expireCredentials" }]);
+//! server.faults(json!({ "packets": loss, "actions": expiry })).await?;
+//! // … the application goes on …
+//! let report = server.end_faults().await?;
+//! println!("{} packets were lost", report.injected.packets_lost);
+//! // The same addresses and secrets, without the allocations.
+//! let server = server.restart().await?;
+//! # drop(server);
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test()).unwrap();
+//! ```
+//!
 //! A server runs as with `callbox serve --dev`: it listens on `127.0.0.1`, its secrets are
 //! generated, and its relay reaches loopback addresses. It has a thread and a runtime of its own,
 //! and the relay has its workers, so that it works with any runtime of the test, also with one that
@@ -28,6 +51,7 @@
 mod builder;
 mod error;
 mod host;
+mod setup;
 
 use std::time::Duration;
 
@@ -36,17 +60,19 @@ use callbox_signaling::jwt::{DEFAULT_TTL, TokenMinter};
 
 pub use self::{
     builder::Builder,
-    error::{StartError, TokenError},
+    error::{FaultsError, StartError, TokenError},
 };
-use self::{builder::Setup, host::Host};
+use self::{host::Host, setup::Setup};
+pub use crate::faults::{ActionResult, FaultError, FaultReport, InjectedFaults};
 pub use callbox_base::auth::TurnCredentials;
 pub use callbox_signaling::jwt::{Grants, Wanted};
 
-use crate::{acceptor::CertificateSource, server::Ready};
+use crate::{acceptor::CertificateSource, faults::FaultDocument, server::Ready};
 
 /// A running server. It stops when it is dropped.
 pub struct Server {
     host: Host,
+    setup: Setup,
     ready: Ready,
     minter: Option<TokenMinter>,
     turn_secrets: TurnSecrets,
@@ -70,14 +96,25 @@ impl Server {
     }
 
     async fn run(setup: Setup) -> Result<Self, StartError> {
-        let Setup { config, api_key } = setup;
+        let config = setup.config()?;
+        let api_key = config.dev.as_ref().and_then(|secrets| secrets.api.expose_text());
+        let api_key = api_key.unwrap_or_default().to_owned();
         let minter = config.http.minter.clone();
         let turn_secrets = config.signaling.turn_secrets.clone();
         let credential_ttl = config.signaling.credential_ttl;
         let is_self_signed =
             matches!(config.acceptor.certificate, Some(CertificateSource::SelfSigned));
         let (host, ready) = Host::start(config).await?;
-        Ok(Self { host, ready, minter, turn_secrets, credential_ttl, is_self_signed, api_key })
+        Ok(Self {
+            host,
+            setup,
+            ready,
+            minter,
+            turn_secrets,
+            credential_ttl,
+            is_self_signed,
+            api_key,
+        })
     }
 
     /// Returns the base URL of HTTP, such as `http://127.0.0.1:40001`: of the REST API, the demo
@@ -146,6 +183,47 @@ impl Server {
         let uris: Vec<_> = self.turn_uris().iter().filter(is_told).cloned().collect();
         let minted = self.turn_secrets.mint(Now::read(), ttl, &user, None, &uris);
         minted.ok_or(TokenError::NoSecret)
+    }
+
+    /// Injects faults in place of all current ones, and executes the document's actions. The
+    /// document is that of `PUT /api/v1/faults`, which `docs/faults.md` describes. Returns the faults
+    /// and the results of the actions once the server has taken them over.
+    ///
+    /// # Errors
+    /// [`FaultsError::NotAllowed`] without [`Builder::allow_faults`], [`FaultsError::Document`] if
+    /// the document is wrong.
+    pub async fn faults(&self, document: serde_json::Value) -> Result<FaultReport, FaultsError> {
+        self.host.faults(Some(FaultDocument::from_value(document)?)).await
+    }
+
+    /// Ends all faults, and returns what was injected.
+    ///
+    /// # Errors
+    /// [`FaultsError::NotAllowed`] without [`Builder::allow_faults`].
+    pub async fn end_faults(&self) -> Result<FaultReport, FaultsError> {
+        self.host.faults(Some(FaultDocument::default())).await
+    }
+
+    /// Returns the faults that are in force, and what was injected.
+    ///
+    /// # Errors
+    /// [`FaultsError::NotAllowed`] without [`Builder::allow_faults`].
+    pub async fn current_faults(&self) -> Result<FaultReport, FaultsError> {
+        self.host.faults(None).await
+    }
+
+    /// Stops the server, and starts it again with the same options, addresses and secrets, as an
+    /// operator does: connections are closed and the relay's allocations are gone. Sessions are not
+    /// resumed; clients sign in again. Calls end, unless `state-dir` is set: then they go on. Faults
+    /// are those of the options again.
+    ///
+    /// # Errors
+    /// [`StartError`] if another program has taken an address meanwhile. The server is gone then.
+    pub async fn restart(self) -> Result<Self, StartError> {
+        let Self { host, mut setup, ready, .. } = self;
+        host.stop().await;
+        setup.keep_addresses(&ready.listening);
+        Self::run(setup).await
     }
 
     /// Stops the server as SIGTERM does: calls end, clients are told, connections are closed.

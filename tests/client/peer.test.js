@@ -286,6 +286,27 @@ describe('an ICE restart', () => {
     }
   });
 
+  it('follows a restart of the server if the path is relayed, also in the first second of a call', async () => {
+    for (const [type, restarts] of [['relay', 1], ['host', 0]]) {
+      const { box, socket } = await inCall({ us: CHROMIUM });
+      latest().getStats = async () => new Map([
+        ['t', { type: 'transport', selectedCandidatePairId: 'p' }],
+        ['p', { type: 'candidate-pair', localCandidateId: 'l', remoteCandidateId: 'r' }],
+        ['l', { type: 'local-candidate', candidateType: type }],
+        ['r', { type: 'remote-candidate', candidateType: 'host' }],
+      ]);
+      // The next attempt follows within half a second: before the first regular reading.
+      mock.method(Math, 'random', () => 0);
+      socket.end();
+      mock.timers.tick(500);
+      const next = await welcomed({ sessionId: 's2' });
+      await refreshed(next);
+      assert.equal(latest().restarts, restarts);
+      mock.restoreAll();
+      box.close();
+    }
+  });
+
   it('is repeated while it has no effect', async () => {
     const { box, socket } = await inCall();
     latest().is('disconnected');

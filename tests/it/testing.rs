@@ -2,11 +2,11 @@
 
 use std::{
     net::{SocketAddr, TcpListener, UdpSocket},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use callbox::testing::{Server, StartError};
-use futures_util::{SinkExt, StreamExt};
+use callbox::testing::{FaultsError, Server, StartError, TurnCredentials};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_tungstenite::{connect_async, tungstenite::Message};
@@ -34,11 +34,15 @@ fn bind((http, stun): (SocketAddr, SocketAddr)) {
     );
 }
 
+/// Signs a user in, always on the same device.
+async fn sign_in(server: &Server, user: &str) -> websocket::Client {
+    let token = server.token(user).unwrap();
+    websocket::Client::sign_in_to(server.websocket_url(), &token, Some("phone")).await
+}
+
 /// Signs two users in, and lets one call the other.
 async fn call(server: &Server) -> (websocket::Client, websocket::Client) {
-    let [alice, bob] = ["alice", "bob"].map(|user| server.token(user).unwrap());
-    let mut alice = websocket::Client::sign_in_to(server.websocket_url(), &alice).await;
-    let mut bob = websocket::Client::sign_in_to(server.websocket_url(), &bob).await;
+    let [mut alice, mut bob] = [sign_in(server, "alice").await, sign_in(server, "bob").await];
     alice.request("call:initiate", json!({ "targetUserId": "bob", "callType": "audio" })).await;
     bob.event("call:incoming").await;
     bob.request("call:accept", json!({})).await;
@@ -48,7 +52,10 @@ async fn call(server: &Server) -> (websocket::Client, websocket::Client) {
 
 /// Sends a packet through the relay to an echo and back.
 async fn relay(server: &Server) {
-    let credentials = server.credentials("alice").unwrap();
+    relay_with(server, &server.credentials("alice").unwrap()).await;
+}
+
+async fn relay_with(server: &Server, credentials: &TurnCredentials) {
     let at = addresses(server).1.to_string();
     let echo = Echo::start("127.0.0.1".parse().unwrap());
     let client = turn_client(&at, "callbox", &credentials.username, &credentials.password).await;
@@ -140,8 +147,7 @@ async fn options_are_those_of_the_binary() {
         .await
         .unwrap();
     assert_eq!(server.credentials("alice").unwrap().ttl, 90);
-    let token = server.token("alice").unwrap();
-    let alice = websocket::Client::sign_in_to(server.websocket_url(), &token).await;
+    let alice = sign_in(&server, "alice").await;
     assert_eq!(alice.welcome["iceTransportPolicy"], "relay");
     let told = &alice.welcome["turnCredentials"];
     assert_eq!(told["ttl"], 90);
@@ -175,4 +181,128 @@ async fn a_text_that_is_no_user_id_is_refused() {
         assert!(error.contains("is not a user id"), "{error}");
         assert!(server.credentials(user).is_err());
     }
+}
+
+#[tokio::test]
+async fn faults_are_injected_and_counted() {
+    let server = Server::builder().allow_faults().start().await.unwrap();
+    let rule = json!({ "method": "allocate", "answer": 486, "count": 1 });
+    let document = json!({ "seed": 7, "requests": [rule], "packets": [{ "lossPercent": 100 }] });
+    let report = server.faults(document).await.unwrap();
+    assert_eq!((report.seed, report.requests[0].left), (7, Some(1)));
+
+    let TurnCredentials { username, password, .. } = server.credentials("alice").unwrap();
+    let echo = Echo::start("127.0.0.1".parse().unwrap());
+    let client =
+        turn_client(&addresses(&server).1.to_string(), "callbox", &username, &password).await;
+    let refused = within("the answer", client.allocate()).await.err().expect("it is refused");
+    assert!(refused.to_string().contains("486"), "{refused}");
+    let relayed = within("the allocation", client.allocate()).await.expect("the rule is used up");
+    within("sending", relayed.send_to(b"lost", echo.address)).await.unwrap();
+    let lost = async {
+        while server.current_faults().await.unwrap().injected.packets_lost == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the loss", lost).await;
+
+    let report = server.end_faults().await.unwrap();
+    assert!(report.packets.is_empty() && report.requests.is_empty());
+    assert_eq!((report.injected.packets_lost, report.injected.requests_answered), (1, 1));
+    within("sending", relayed.send_to(b"arrives", echo.address)).await.unwrap();
+    let mut buffer = [0; 100];
+    let (len, _) = within("the echo", relayed.recv_from(&mut buffer)).await.unwrap();
+    assert_eq!(&buffer[..len], b"arrives");
+    client.close().await.unwrap();
+}
+
+/// An action takes up to a second of real time, in a test whose own time stands still.
+#[tokio::test(start_paused = true)]
+async fn paused_time_does_not_stop_faults() {
+    let server = Server::builder().allow_faults().start().await.unwrap();
+    let old = server.credentials("alice").unwrap();
+    let expiry = json!({ "actions": [{ "action": "expireCredentials" }] });
+    let report = server.faults(expiry).await.unwrap();
+    let actions = report.actions.unwrap();
+    assert_eq!((actions.len(), actions[0].action), (1, "expireCredentials"));
+    let new = server.credentials("alice").unwrap();
+    assert_ne!(old.username, new.username, "fresh credentials are others");
+}
+
+#[tokio::test]
+async fn faults_that_are_not_injected_say_why() {
+    let server = Server::start().await.unwrap();
+    let error = server.faults(json!({})).await.unwrap_err();
+    assert!(matches!(error, FaultsError::NotAllowed), "{error:?}");
+    assert!(error.to_string().contains("allow_faults()"), "{error}");
+    let server = Server::builder().allow_faults().start().await.unwrap();
+    let wrong = json!({ "packets": [{ "lossPercent": 101 }] });
+    let error = server.faults(wrong).await.unwrap_err().to_string();
+    assert!(error.contains("packets[0].lossPercent is 101"), "{error}");
+}
+
+/// An action that waits does not delay the end of the server.
+#[tokio::test]
+async fn a_drop_in_the_middle_of_an_action_ends_the_server() {
+    let server = Server::builder().allow_faults().start().await.unwrap();
+    let addresses = addresses(&server);
+    let expiry = json!([{ "action": "expireCredentials" }]);
+    let expiries: Vec<_> = std::iter::repeat_n(expiry[0].clone(), 60).collect();
+    let document = json!({ "actions": expiries });
+    assert!(server.faults(document).now_or_never().is_none(), "it takes a minute");
+    let begin = Instant::now();
+    drop(server);
+    assert!(begin.elapsed() < Duration::from_secs(10));
+    bind(addresses);
+}
+
+/// The clients find the server again, with the tokens and credentials that they have, and with a
+/// state directory their call.
+#[tokio::test]
+async fn a_restart_keeps_addresses_and_secrets() {
+    let state = tempfile::tempdir().unwrap();
+    let builder = Server::builder().option("state-dir", state.path().display());
+    let server = builder.option("tls-listen", "127.0.0.1:0");
+    let server = server.start().await.unwrap();
+    let (mut alice, mut bob) = call(&server).await;
+    let before = (
+        server.http_url().to_owned(),
+        server.turn_uris().to_vec(),
+        server.api_key().to_owned(),
+        server.https_url().map(str::to_owned),
+    );
+    let token = server.token("alice").unwrap();
+    let credentials = server.credentials("alice").unwrap();
+
+    let server = server.restart().await.unwrap();
+    alice.event("server:draining").await;
+    bob.event("server:draining").await;
+    let after = (
+        server.http_url().to_owned(),
+        server.turn_uris().to_vec(),
+        server.api_key().to_owned(),
+        server.https_url().map(str::to_owned),
+    );
+    assert_eq!(before, after);
+    let url = server.websocket_url();
+    let mut alice = websocket::Client::sign_in_to(url, &token, Some("phone")).await;
+    let call = alice.event("call:sync").await["callId"].clone();
+    let mut bob = sign_in(&server, "bob").await;
+    assert_eq!(bob.event("call:sync").await["callId"], call);
+    relay_with(&server, &credentials).await;
+    alice.request("call:end", json!({})).await;
+    assert_eq!(bob.event("call:ended").await["reason"], "hangup");
+
+    let server = server.restart().await.expect("a second time");
+    sign_in(&server, "alice").await;
+}
+
+#[tokio::test]
+async fn a_restart_without_a_state_directory_ends_calls() {
+    let server = Server::builder().option("workers", 2).start().await.unwrap();
+    let (mut alice, _bob) = call(&server).await;
+    let server = server.restart().await.unwrap();
+    assert_eq!(alice.event("call:ended").await["reason"], "server_shutdown");
+    call(&server).await;
+    relay(&server).await;
 }

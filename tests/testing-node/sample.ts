@@ -7,7 +7,11 @@ export async function sample(): Promise<IceConfig> {
   });
   const token: string = await server.token('alice', { ttl: 60, grants: { relay: false } });
   const { username, password, ttl, uris } = await server.credentials('alice');
-  await server.faults({ packets: [{ lossPercent: 5 }] });
+  const report = await server.faults({ packets: [{ lossPercent: 5 }], actions: [{ action: 'expireCredentials', for: { userId: 'alice' } }] });
+  console.log(report.injected.packetsLost + 1, report.actions?.[0]?.affected);
+  // @ts-expect-error No such method of TURN.
+  await server.faults({ requests: [{ method: 'channel', answer: 438, count: 1 }] });
+  await server.restart();
   await server.faults(null);
   // @ts-expect-error A server is started, not constructed.
   new Server();

@@ -110,6 +110,59 @@ describe('a server', () => {
     await server.stop();
   });
 
+  it('injects faults', async () => {
+    const server = await start({ allowFaults: true });
+    const wanted = { seed: 42, packets: [{ lossPercent: 5 }], requests: [{ method: 'refresh', answer: 438, count: 2 }], actions: [{ action: 'expireCredentials' }] };
+    const before = await server.credentials('alice');
+    const report = await server.faults(wanted);
+    assert.equal(report.seed, 42);
+    assert.equal(report.packets[0].lossPercent, 5);
+    assert.deepEqual(report.actions, [{ action: 'expireCredentials', affected: 0 }]);
+    assert.notEqual((await server.credentials('alice')).username, before.username, 'fresh credentials are others');
+    assert.equal((await server.faults()).requests[0].left, 2);
+    const wrong = server.faults({ packets: [{ lossPercent: 101 }] });
+    await assert.rejects(wrong, ({ message, status }) => status === 400 && message.includes('packets[0].lossPercent is 101'));
+    assert.equal((await server.faults()).packets.length, 1, 'a wrong document changes nothing');
+    assert.deepEqual((await server.faults(null)).packets, []);
+    assert.equal((await server.faults()).injected.packetsLost, 0);
+    await server.stop();
+  });
+
+  it('injects no faults unless they are allowed', async () => {
+    const server = await start();
+    await assert.rejects(server.faults({}), ({ code }) => code === 'faults_not_allowed');
+    await server.stop();
+  });
+
+  it('is restarted with its addresses and secrets', async () => {
+    const server = await start({ allowFaults: true, options: { stateDir: mkdtempSync(path.join(folder, 'state-')), tlsListen: '127.0.0.1:0' } });
+    const { url, websocket, turn, stun, apiKey, pid } = server;
+    const token = await server.token('alice');
+    await server.faults({ packets: [{ lossPercent: 5 }] });
+    await server.restart();
+    assert.deepEqual([server.url, server.websocket, server.turn, server.stun, server.apiKey], [url, websocket, turn, stun, apiKey]);
+    assert.equal(isRunning(pid), false);
+    assert.notEqual(server.pid, pid);
+    const answer = await fetch(new URL('/api/v1/ice-servers', url), { headers: { authorization: `Bearer ${token}` } });
+    assert.equal(answer.status, 200, 'a token of before is valid');
+    assert.deepEqual((await server.faults()).packets, []);
+    await server.restart();
+    await server.stop();
+    assert.equal(server.log.match(/callbox is up/g).length, 3);
+    await bind(url);
+  });
+
+  it('is stopped if its address is taken before it is up again', async () => {
+    const server = await start();
+    // The state of a server that is gone, while another program has its port.
+    await server.stop();
+    const listener = createServer().listen(Number(new URL(server.url).port), '127.0.0.1');
+    await once(listener, 'listening');
+    await assert.rejects(server.restart(), /before it was ready[^]*--http/);
+    listener.close();
+    await server.stop();
+  });
+
   it('reports refused requests', async () => {
     const server = await start();
     await assert.rejects(server.token('').then(() => server.credentials('')), ({ status }) => status === 401);

@@ -9,6 +9,14 @@ START_TIMEOUT = 20
 STOP_TIMEOUT = 10
 
 
+def binary() -> str:
+    """Returns the path of the server: CALLBOX_BIN, or `callbox` in PATH."""
+    found = os.environ.get("CALLBOX_BIN") or shutil.which("callbox")
+    if not found:
+        raise RuntimeError("There is no callbox in PATH; name it by CALLBOX_BIN.")
+    return found
+
+
 class Server:
     """A server that ends with this process, however that ends. Use it with `async with`."""
 
@@ -19,12 +27,16 @@ class Server:
         self.ready = None
 
     async def __aenter__(self):
-        binary = os.environ.get("CALLBOX_BIN") or shutil.which("callbox")
-        if not binary:
-            raise RuntimeError("There is no callbox in PATH; name it by CALLBOX_BIN.")
+        await self._start("--http=127.0.0.1:0", "--listen=127.0.0.1:0")
+        return self
+
+    async def __aexit__(self, *_):
+        await self.stop()
+
+    async def _start(self, *options: str):
         self._process = await asyncio.create_subprocess_exec(
-            binary, "serve", "--dev", "--http=127.0.0.1:0", "--listen=127.0.0.1:0", "--ready-json",
-            f"--exit-with-parent={os.getpid()}", *self._options,
+            binary(), "serve", "--dev", "--ready-json",
+            f"--exit-with-parent={os.getpid()}", *options, *self._options,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env={name: value for name, value in os.environ.items() if not name.startswith("CALLBOX_")},
         )
@@ -38,16 +50,29 @@ class Server:
             log = (await self._log).decode()
             await self._process.wait()
             raise RuntimeError(f"callbox does not start; it logged:\n{log}") from None
-        return self
 
-    async def __aexit__(self, *_):
-        self._process.terminate()
+    async def stop(self):
+        """Stops the server."""
+        if self._process.returncode is None:
+            self._process.terminate()
         try:
             await asyncio.wait_for(self._process.wait(), STOP_TIMEOUT)
         except asyncio.TimeoutError:
             self._process.kill()
             await self._process.wait()
         self._log.cancel()
+
+    async def restart(self):
+        """Stops the server, and starts it again with the same addresses and secrets."""
+        await self.stop()
+        listening, secrets = self.ready["listening"], self.ready["dev"]
+        await self._start(
+            f"--http={listening['http']}",
+            f"--listen={','.join(listening['listen'])}",
+            f"--auth-secret={secrets['authSecret']}",
+            f"--jwt-secret={secrets['jwtSecret']}",
+            f"--api-key={secrets['apiKey']}",
+        )
 
     @property
     def url(self) -> str:
@@ -64,3 +89,18 @@ class Server:
         async with session.post(f"{self.url}/dev/token", json={"userId": user}) as response:
             response.raise_for_status()
             return (await response.json())["token"]
+
+    async def faults(self, session, document=None) -> dict:
+        """Injects faults in place of the current ones, and returns the server's report. An empty
+        document ends all; without one the report is of the current ones.
+
+        The server needs `--allow-faults`. docs/faults.md describes the document.
+        """
+        method = "GET" if document is None else "PUT"
+        headers = {"authorization": f"Bearer {self.ready['dev']['apiKey']}"}
+        faults = f"{self.url}/api/v1/faults"
+        async with session.request(method, faults, json=document, headers=headers) as response:
+            report = await response.json()
+            if response.status != 200:
+                raise RuntimeError(f"faults: {report['error']['message']}")
+            return report

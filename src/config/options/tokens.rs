@@ -37,12 +37,17 @@ pub struct ApiOptions {
 }
 
 impl ApiOptions {
+    /// Returns true if there is a key, or a file that should contain one.
+    pub fn have_key(&self) -> bool {
+        !self.api_key.is_empty() || !self.api_key_file.is_empty()
+    }
+
     /// Returns the keys of the REST API; none closes it.
     ///
     /// # Errors
     /// [`ConfigError`] if a file cannot be read, or contains no key.
     pub fn keys(&self, dev: bool) -> Result<Vec<Secret>, ConfigError> {
-        match self.api_key.is_empty() && self.api_key_file.is_empty() && dev {
+        match !self.have_key() && dev {
             true => Ok(vec![Secret::generate()]),
             false => Ok(with_files(&self.api_key, "api-key-file", &self.api_key_file)?),
         }

@@ -26,7 +26,7 @@ use crate::{
 /// The API key is missing or wrong, or the server allows no faults.
 fn allowed<'a>(app: &'a App, remote: Remote, headers: &HeaderMap) -> Result<&'a Faults, ApiError> {
     api_key(app, remote, headers)?;
-    app.faults.as_ref().ok_or_else(ApiError::faults_not_allowed)
+    app.faults.as_deref().ok_or_else(ApiError::faults_not_allowed)
 }
 
 /// The faults that are injected, for tests of applications.

@@ -65,10 +65,10 @@ impl Client {
         Self::connect(server).await.hello(token, device).await
     }
 
-    /// Connects to a server by its URL, and signs in with this token.
-    pub(crate) async fn sign_in_to(url: &str, token: &str) -> Self {
+    /// Connects to a server by its URL, and signs in with this token on a device.
+    pub(crate) async fn sign_in_to(url: &str, token: &str, device: Option<&str>) -> Self {
         let client = Self::try_connect_to(url, &[]).await.expect("the upgrade is made");
-        client.hello(token, None).await
+        client.hello(token, device).await
     }
 
     async fn hello(mut self, token: &str, device: Option<&str>) -> Self {

@@ -13,6 +13,7 @@ function show(call) {
     $('hang-up').disabled = call.over;
   };
   call.on('state', update);
+  call.on('message', (text) => { $('message').value = text; });
   call.on('stream', (stream) => { $('remote').srcObject = stream; });
   $('hang-up').onclick = () => call.hangUp();
   update();

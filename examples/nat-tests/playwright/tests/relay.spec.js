@@ -1,8 +1,12 @@
-// The application through the relay alone, as behind two NATs that let nothing else through.
+// The application through a relay that fails, and behind NATs.
 
-import { start } from '@callbox/testing';
+import { findBinary, start } from '@callbox/testing';
 import { test as base, expect } from '@playwright/test';
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { serveApp } from './app-server.js';
+import { path, videoAdvances } from './page.js';
 
 // ANCHOR: fixtures
 /** Each test has a callbox server with options of its own, and the pages of two users. */
@@ -15,8 +19,9 @@ const test = base.extend({
     app.stop();
   },
 
-  server: async ({ app, serverOptions }, use) => {
-    const server = await start({ forceRelay: true, options: { allowOrigin: app.url, ...serverOptions } });
+  server: async ({ app, serverOptions }, use, testInfo) => {
+    const options = { allowOrigin: app.url, stateDir: testInfo.outputPath('state'), ...serverOptions };
+    const server = await start({ forceRelay: true, allowFaults: true, options });
     await use(server);
     await server.stop();
   },
@@ -41,51 +46,78 @@ async function connect([alice, bob]) {
   for (const page of [alice, bob]) await expect(page.locator('#state')).toHaveText('connected');
 }
 
-/** Waits until a page has played more video than now. */
-async function videoAdvances(page) {
-  const time = () => page.evaluate(() => document.getElementById('remote').currentTime);
-  const now = await time();
-  await expect.poll(time, { timeout: 30_000 }).toBeGreaterThan(now);
+/** Waits until both are connected, play video, and have the relay on both ends of their path. */
+async function expectRelayed(pages) {
+  for (const page of pages) {
+    await expect(page.locator('#state')).toHaveText('connected');
+    await videoAdvances(page);
+    expect((await path(page)).types).toEqual(['relay', 'relay']);
+  }
 }
 
-/** Returns the types of the two candidates of the selected pair. */
-const path = (page) => page.evaluate(async () => {
-  const stats = await window.call.pc.getStats();
-  const all = [...stats.values()];
-  const { selectedCandidatePairId } = all.find(({ type }) => type === 'transport');
-  const { localCandidateId, remoteCandidateId } = stats.get(selectedCandidatePairId);
-  return [localCandidateId, remoteCandidateId].map((id) => stats.get(id).candidateType);
-});
+/** Waits until both have other relayed addresses than before. */
+async function pathsChange(pages, before) {
+  for (const [index, page] of pages.entries()) {
+    const changed = expect.poll(async () => (await path(page)).address ?? before[index].address, { timeout: 60_000 });
+    await changed.not.toBe(before[index].address);
+  }
+}
 
 // ANCHOR: relay
 test('a call goes through the relay', async ({ users }) => {
   await connect(users);
-  for (const page of users) {
-    await videoAdvances(page);
-    expect(await path(page)).toEqual(['relay', 'relay']);
-  }
+  await expectRelayed(users);
   await users[0].click('#hang-up');
   await expect(users[1].locator('#state')).toHaveText('ended');
 });
 // ANCHOR_END: relay
 
 // ANCHOR: expiry
-test.describe('with credentials that expire in mid-call', () => {
-  test.use({ serverOptions: { credentialTtl: '2s' } });
+test.describe('while packets are lost', () => {
+  test.use({ serverOptions: { maxLifetime: '4s' } });
 
-  test('a call goes on', async ({ users }) => {
-    const [alice] = users;
-    // The server sends fresh ones after half of their lifetime.
-    await alice.evaluate(() => {
-      window.renewals = 0;
-      window.box.on('ice:servers', () => { window.renewals += 1; });
-    });
+  test('a call outlives its credentials', async ({ server, users }) => {
     await connect(users);
-    await expect.poll(() => alice.evaluate(() => window.renewals), { timeout: 30_000 }).toBeGreaterThanOrEqual(4);
-    for (const page of users) {
-      await videoAdvances(page);
-      await expect(page.locator('#state')).toHaveText('connected');
-    }
+    await expectRelayed(users);
+    const before = await Promise.all(users.map(path));
+    await server.faults({ seed: 42, packets: [{ lossPercent: 5 }], actions: [{ action: 'expireCredentials' }] });
+    // The relay refuses the refreshes of both sides' allocations, which therefore end. The
+    // application gets fresh credentials, and restarts ICE with them.
+    await pathsChange(users, before);
+    await expectRelayed(users);
+    const { injected } = await server.faults(null);
+    expect(injected.packetsLost).toBeGreaterThan(0);
   });
 });
 // ANCHOR_END: expiry
+
+// ANCHOR: restart
+test('a call outlives its server', async ({ server, users }) => {
+  await connect(users);
+  await expectRelayed(users);
+  const before = await Promise.all(users.map(path));
+  await server.restart();
+  // The call goes on, since the server has a state directory. The relay's allocations are gone: the
+  // application restarts ICE.
+  await pathsChange(users, before);
+  await expectRelayed(users);
+  await users[0].click('#hang-up');
+  await expect(users[1].locator('#state')).toHaveText('ended');
+});
+// ANCHOR_END: restart
+
+// ANCHOR: symmetric
+// Each side is behind a symmetric NAT of its own. The server does not force the relay: there is no
+// other path.
+test('a call between symmetric NATs', async () => {
+  test.skip(process.platform !== 'linux', 'callbox natlab needs Linux');
+  const lab = ['natlab', 'run', '--a=symmetric', '--b=symmetric', '--timeout=60s', '--'];
+  const peer = [process.execPath, fileURLToPath(new URL('peer.js', import.meta.url))];
+  // Rejects with the output if a side fails.
+  const { stdout } = await promisify(execFile)(findBinary(), [...lab, ...peer]);
+  for (const side of ['a', 'b']) {
+    expect(stdout).toMatch(new RegExp(`^${side} \\| .*relay`, 'm'));
+    expect(stdout).toMatch(new RegExp(`^${side} \\| both have video$`, 'm'));
+  }
+});
+// ANCHOR_END: symmetric
