@@ -406,6 +406,7 @@ fn tell_hub(events: &RelayEvents, event: turn::Event) {
     let sent = events.tell(match event {
         turn::Event::AllocationOpened { call, usage } => Input::RelayOpened { call, usage },
         turn::Event::AllocationClosed { call, usage } => Input::RelayClosed { call, usage },
+        turn::Event::Traced(_) => return,
     });
     if !sent {
         tracing::debug!(
