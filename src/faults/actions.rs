@@ -79,6 +79,18 @@ impl FaultAction {
         }
     }
 
+    /// Returns the users and calls that the action is for; `None` if it is for everybody.
+    pub fn selector(&self) -> Option<&Selector> {
+        match self {
+            Self::RelayGone { .. } => None,
+            Self::ExpireCredentials { selector }
+            | Self::DropAllocations { selector }
+            | Self::CutSession { selector }
+            | Self::HalfOpenSession { selector }
+            | Self::StallSession { selector, .. } => Some(selector),
+        }
+    }
+
     /// Checks the values; `path` is that of the action.
     ///
     /// # Errors

@@ -209,6 +209,18 @@ pub enum What {
     },
 }
 
+impl What {
+    /// Returns the user who takes part in the call by this step.
+    pub(super) fn participant(&self) -> Option<&UserId> {
+        match self {
+            Self::Request { user, .. } | Self::Event { user, .. } | Self::Turn { user, .. } => {
+                Some(user)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// The facts of the payload of an event that a trace has.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -49,10 +49,11 @@ pub(super) fn handle(
                 .and_then(|()| dispatch(engine, now, tuple, identity, request));
             if let Some(result) = result.as_ref().map(Option::as_ref).transpose() {
                 let outcome = result.map(drop).map_err(|code| *code);
-                let refusal = (outcome == Err(ErrorCode::Unauthorized)).then_some(match is_expired {
-                    true => WrongCredentials::Expired,
-                    false => WrongCredentials::Revoked,
-                });
+                let refusal =
+                    (outcome == Err(ErrorCode::Unauthorized)).then_some(match is_expired {
+                        true => WrongCredentials::Expired,
+                        false => WrongCredentials::Revoked,
+                    });
                 tracing::answered(engine, tuple, owner, request, outcome, refusal);
             }
             answers::respond(engine, now, tuple, request, Some(key.expose()), result)

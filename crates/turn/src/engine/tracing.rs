@@ -42,11 +42,7 @@ pub(super) fn tell(
 }
 
 /// Tells a step of an open allocation.
-fn tell_of(
-    engine: &mut Engine,
-    id: AllocationId,
-    step: impl FnOnce(&Allocation) -> TraceStep,
-) {
+fn tell_of(engine: &mut Engine, id: AllocationId, step: impl FnOnce(&Allocation) -> TraceStep) {
     if engine.trace.is_none() {
         return;
     }
@@ -67,8 +63,7 @@ pub(super) fn answered(
 ) {
     if engine.trace.is_some() {
         let request = TracedRequest::of(request);
-        let step =
-            TraceStep::Answered { request, result, refusal, relayed: None, injected: false };
+        let step = TraceStep::Answered { request, result, refusal, relayed: None, injected: false };
         tell(engine, tuple, owner, step);
     }
 }

@@ -10,8 +10,7 @@ use callbox_base::{clock::Now, ids::CallId};
 use super::Answer;
 use crate::{
     AllocationId, ConnectionId, Ended, Engine, Event, FiveTuple, OpenError, Output, StreamId,
-    Traced,
-    auth::WrongCredentials,
+    Traced, auth::WrongCredentials,
 };
 
 /// The network around a server, which carries out the outputs of its engines.
