@@ -48,7 +48,7 @@ pub use self::{
     options::{
         AcmeOptions, AddressOptions, ApiOptions, CredentialOptions, DiskSync, FaultOptions,
         LogFormat, Options, RelayOptions, RelayPolicy, ReportOptions, RunOptions, SignalingOptions,
-        SourceOptions, TcpListener, TlsOptions, TurnUserOptions,
+        SourceOptions, TcpListener, TlsOptions, TraceOptions, TurnUserOptions,
     },
     reference::{annotated_file, limits, markdown},
     values::{CaDirectory, PortRange, Size},

@@ -43,7 +43,7 @@ pub struct Step {
 
 /// The kinds of steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "step", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(tag = "step", rename_all = "camelCase")]
 pub enum What {
     /// A device of a user has sent an event to the server.
     Request {
@@ -181,12 +181,16 @@ pub enum What {
         /// The reason, as in the log.
         reason: String,
         /// The payload bytes from the client to its peers.
+        #[serde(rename = "bytesUp")]
         bytes_up: u64,
         /// The payload bytes from the peers to the client.
+        #[serde(rename = "bytesDown")]
         bytes_down: u64,
         /// The number of packets that were not relayed.
+        #[serde(rename = "refusedPackets")]
         refused_packets: u64,
         /// The number of packets that were lost since a test wanted it.
+        #[serde(rename = "lostPackets")]
         lost_packets: u64,
     },
     /// A test has injected a fault that concerns the call.
@@ -249,7 +253,7 @@ pub struct Facts {
 
 /// A candidate, without its foundation, priority and credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(tag = "type", rename_all = "camelCase")]
 pub enum TracedCandidate {
     /// An address of the client itself.
     Host(CandidateAddress),

@@ -7,7 +7,7 @@ use callbox_base::{
     ids::{CallId, UserId},
 };
 use callbox_turn::{
-    Direction, FiveTuple, Method, TraceOwner, TraceStep, Traced, TracedRequest, Via,
+    Direction, FiveTuple, TraceOwner, TraceStep, Traced, TracedRequest, Via, faults::Method,
 };
 
 use super::{

@@ -419,8 +419,7 @@ pub use callbox_base::{
     usage::Usage,
 };
 pub use callbox_stun::{
-    ErrorCode, Family, Frame, HEADROOM, Icmp, MAX_FRAME, Method, Packet, ParseError, Request,
-    Response,
+    ErrorCode, Family, Frame, HEADROOM, Icmp, MAX_FRAME, Packet, ParseError, Request, Response,
 };
 pub use ipnet::IpNet;
 
