@@ -13,7 +13,7 @@ use std::{
 
 use callbox_base::ids::CallId;
 
-use super::{diagnosed, document::CallTrace};
+use super::{diagnosis::diagnosis, document::CallTrace};
 use crate::state_dir::StateDir;
 
 /// The number of traces that wait for the thread. Further ones are dropped: a slow disk must not
@@ -97,9 +97,10 @@ impl Directory {
         Ok(Self { dir, path, names: names.into(), max_files })
     }
 
-    fn write(&mut self, trace: CallTrace) -> io::Result<()> {
+    fn write(&mut self, mut trace: CallTrace) -> io::Result<()> {
         let name = self.name(trace.call_id);
-        let mut text = serde_json::to_vec(&diagnosed(trace))?;
+        trace.diagnosis = diagnosis(&trace);
+        let mut text = serde_json::to_vec(&trace)?;
         text.push(b'\n');
         self.dir.write(&name, &text)?;
         self.names.push_back(name);

@@ -10,27 +10,36 @@
 //! | `store` | the traces of all calls, which are bounded |
 //! | `files` | the files of `--trace-dir` |
 //! | `relay`, `signaling` | the steps of the relay and of the hub's task |
+//! | `diagnosis/` | the fault that is found in a trace, in one sentence |
+//! | `drawing/` | a trace as arrows and notes |
+//! | `ladder`, `mermaid` | the drawing for the terminal, and for Mermaid |
+//! | `text` | texts of strangers, as they may be shown |
 
 mod bindings;
+mod diagnosis;
 mod document;
+mod drawing;
 mod facts;
 mod files;
+mod ladder;
+mod mermaid;
 mod recording;
 mod relay;
 mod signaling;
 mod store;
+#[cfg(test)]
+mod testing;
+mod text;
 
 pub use self::{
+    diagnosis::diagnosis,
     document::{
         CallTrace, CandidateAddress, EventFate, Facts, SessionChange, Step, TracedCandidate,
         Transport, TurnFate, Way, What,
     },
+    ladder::ladder,
+    mermaid::mermaid,
     relay::relay_step,
     signaling::SignalingTrace,
     store::{Config, Traces},
 };
-
-/// Returns a trace with its diagnosis.
-pub fn diagnosed(trace: CallTrace) -> CallTrace {
-    trace
-}

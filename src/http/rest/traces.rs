@@ -16,7 +16,7 @@ use crate::{
         authorization::api_key,
         error::{ApiError, ApiRefusal},
     },
-    trace::{CallTrace, diagnosed},
+    trace::{CallTrace, diagnosis},
 };
 
 /// The steps of a call, as the server saw them.
@@ -46,5 +46,7 @@ pub(in crate::http) async fn trace(
         ApiError::not_found("There is no trace of such a call: it never was, or ended long ago.")
     };
     let Path(id) = id.map_err(|_| not_found())?;
-    traces.get(id).map(diagnosed).map(Json).ok_or_else(not_found)
+    let mut trace = traces.get(id).ok_or_else(not_found)?;
+    trace.diagnosis = diagnosis(&trace);
+    Ok(Json(trace))
 }
