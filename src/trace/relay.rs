@@ -52,7 +52,7 @@ pub fn relay_step(traces: &Traces, now: Now, traced: Traced) {
 /// Returns the call that a step belongs to: the one that the credentials are for, or the only one
 /// of the user. A name that was not proved counts for a user who is in the call already.
 fn call_of(traces: &Traces, owner: &TraceOwner) -> Option<(CallId, UserId)> {
-    let user = UserId::new(&*owner.user).ok()?;
+    let user = UserId::new(&owner.user).ok()?;
     let call = match owner.call {
         Some(call) => call,
         None => traces.only_call_of(&user)?,

@@ -2,8 +2,9 @@
 //! the oldest ones make room, those of calls that are over first.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     io,
+    net::SocketAddr,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -16,7 +17,7 @@ use callbox_base::{
 
 use super::{
     bindings::Bindings,
-    document::{CallTrace, SessionChange, What},
+    document::{CallTrace, SessionChange, Transport, What},
     files::Files,
     recording::Recording,
 };
@@ -116,7 +117,7 @@ impl Traces {
 
     /// Gives the trace that the Binding requests of a client belong to, with the latest one from
     /// there, which had no user.
-    pub(super) fn client_seen(&self, call: CallId, user: &UserId, client: std::net::SocketAddr) {
+    pub(super) fn client_seen(&self, call: CallId, user: &UserId, client: SocketAddr) {
         let mut recordings = self.lock();
         let Recordings { by_call, bindings, .. } = &mut *recordings;
         let Some(recording) = by_call.get_mut(&call) else { return };
@@ -133,12 +134,7 @@ impl Traces {
     }
 
     /// Notes a Binding request until its user is known.
-    pub(super) fn binding(
-        &self,
-        now: Now,
-        client: std::net::SocketAddr,
-        transport: super::document::Transport,
-    ) {
+    pub(super) fn binding(&self, now: Now, client: SocketAddr, transport: Transport) {
         self.lock().bindings.add(now, client, transport);
     }
 
@@ -167,14 +163,14 @@ impl Recordings {
     }
 
     fn add(&mut self, now: Now, call: CallId, what: What, begin: bool) {
-        if !self.by_call.contains_key(&call) {
-            if !begin {
-                return;
+        let recording = match self.by_call.entry(call) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(_) if !begin => return,
+            Entry::Vacant(entry) => {
+                self.order.push_back(call);
+                entry.insert(Recording::new(call))
             }
-            self.by_call.insert(call, Recording::new(call));
-            self.order.push_back(call);
-        }
-        let Some(recording) = self.by_call.get_mut(&call) else { return };
+        };
         self.steps += usize::from(recording.push(now, what));
         while self.order.len() > 1 && (self.order.len() > MAX_CALLS || self.steps > MAX_STEPS) {
             self.drop_one(call);
@@ -198,7 +194,7 @@ mod tests {
     use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
-    use crate::trace::{Facts, Transport};
+    use crate::trace::Facts;
 
     fn traces() -> Traces {
         Traces::start(Config { dir: None }).unwrap()
@@ -291,7 +287,7 @@ mod tests {
     #[test]
     fn the_first_binding_of_each_address_of_a_client_is_in_its_call() {
         let (traces, now) = (traces(), Now::read());
-        let client = |port: u16| std::net::SocketAddr::from(([192, 0, 2, 1], port));
+        let client = |port: u16| SocketAddr::from(([192, 0, 2, 1], port));
         traces.add(now, call(1), request("alice"), true);
         traces.binding(now, client(1), Transport::Udp);
         traces.client_seen(call(1), &user("mallory"), client(1));
