@@ -26,4 +26,5 @@ pub use self::{
     },
     ladder::ladder,
     mermaid::mermaid,
+    text::printable,
 };
