@@ -40,12 +40,7 @@ struct Columns<'a> {
 /// is narrower.
 pub fn ladder(trace: &CallTrace, width: usize) -> String {
     let drawing = Drawing::new(trace);
-    let count = drawing.places.len();
-    let distance = width.saturating_sub(TIME + WORDS) / count.max(1);
-    let distance = distance.clamp(DISTANCE.0, DISTANCE.1);
-    let rails = TIME + distance / 2 + count.saturating_sub(1) * distance + MARGIN;
-    let words = width.saturating_sub(rails).max(WORDS);
-    let columns = Columns { drawing: &drawing, distance, rails, words };
+    let columns = Columns::new(&drawing, width);
     let mut text = header(trace, &drawing, width.max(WORDS));
     text.push('\n');
     line(&mut text, &columns.names());
@@ -98,7 +93,16 @@ fn header(trace: &CallTrace, drawing: &Drawing, width: usize) -> String {
     text
 }
 
-impl Columns<'_> {
+impl<'a> Columns<'a> {
+    fn new(drawing: &'a Drawing, width: usize) -> Self {
+        let count = drawing.places.len();
+        let distance = width.saturating_sub(TIME + WORDS) / count.max(1);
+        let distance = distance.clamp(DISTANCE.0, DISTANCE.1);
+        let rails = TIME + distance / 2 + count.saturating_sub(1) * distance + MARGIN;
+        let words = width.saturating_sub(rails).max(WORDS);
+        Self { drawing, distance, rails, words }
+    }
+
     /// Returns the column of a place.
     fn at(&self, place: Place) -> usize {
         let index = self.drawing.places.iter().position(|other| *other == place);

@@ -42,4 +42,5 @@ pub use self::{
     relay::relay_step,
     signaling::SignalingTrace,
     store::{Config, Traces},
+    text::printable,
 };

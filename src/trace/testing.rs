@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use callbox_base::ids::UserId;
 use callbox_signaling::Timestamp;
+use proptest::prelude::*;
 
 use super::document::{
-    CallTrace, CandidateAddress, EventFate, Facts, Step, TracedCandidate, Transport, Way, What,
+    CallTrace, CandidateAddress, EventFate, Facts, SessionChange, Step, TracedCandidate, Transport,
+    Way, What,
 };
 
 /// Returns a trace of these steps, with their times in seconds. The users are those of requests and
@@ -144,4 +146,98 @@ pub(super) fn refused_packet(name: &str, direction: Way, peer: &str, reason: &st
 /// Returns the end of the call.
 pub(super) fn over(reason: &str, by: Option<&str>) -> What {
     What::Over { reason: reason.to_owned(), user: by.map(user) }
+}
+
+/// Returns traces whose texts are anything that can be in a document.
+pub(super) fn any_trace() -> impl Strategy<Value = CallTrace> {
+    let names = prop::collection::vec(
+        any_text().prop_filter_map("a name", |name| UserId::new(&name).ok()),
+        0..5,
+    );
+    let steps = prop::collection::vec((0.0..1e7, 0usize..16, any_text(), 0usize..6), 0..30);
+    (names, steps, any_text(), 0u64..2).prop_map(|(users, steps, diagnosis, omitted)| {
+        let stranger = user("a stranger");
+        let step = |(at_ms, kind, text, of): (f64, usize, String, usize)| {
+            let user = users.get(of).unwrap_or(&stranger).clone();
+            Step { at_ms, what: any_step(kind, user, text) }
+        };
+        let steps = steps.into_iter().map(step).collect();
+        CallTrace { users: users.clone(), diagnosis, omitted, steps, ..trace(Vec::new()) }
+    })
+}
+
+/// Returns texts that are likely to be obeyed by what shows them.
+fn any_text() -> impl Strategy<Value = String> {
+    let parts = prop_oneof![
+        Just(";"),
+        Just("#"),
+        Just("\n"),
+        Just("\r"),
+        Just("%%{init: {}}%%"),
+        Just("end"),
+        Just("<img src=x onerror=alert(1)>"),
+        Just("&#60;"),
+        Just("\u{fb02}°60¶ß"),
+        Just("->>"),
+        Just("participant A as B"),
+        Just(": "),
+        Just("\u{1b}[31m"),
+        Just("\u{202e}"),
+        Just("日本"),
+        Just("\u{2028}"),
+        Just("style:x"),
+        Just("`\"'\\"),
+        Just(" "),
+        Just("alice"),
+        Just("\u{9b}"),
+    ];
+    let strange = prop::collection::vec(parts, 0..4).prop_map(|parts| parts.concat());
+    prop_oneof![strange, any::<String>(), ".{0,128}"]
+}
+
+fn any_step(kind: usize, user: UserId, text: String) -> What {
+    let peer = "[2001:db8::1]:9".parse().unwrap();
+    let facts = Facts {
+        state: Some(text.clone()),
+        call_type: Some(text.clone()),
+        reason: Some(text.clone()),
+        path: Some(text.clone()),
+        candidate: None,
+    };
+    let mut turned = turn("x", &text, Some(401), Some(&text));
+    if let What::Turn { user: by, peers, .. } = &mut turned {
+        *by = user.clone();
+        peers.push(peer);
+    }
+    let (to_peer, to_client) = (Way::ToPeer, Way::ToClient);
+    match kind {
+        0 => What::Request { user, event: text.clone(), error: Some(text), facts },
+        1 => What::Request { user, event: "call:stats".into(), error: None, facts },
+        2 => What::Event { user, event: text, fault: Some(EventFate::Dropped), facts },
+        3 => What::Event { user, event: "call:state".into(), fault: None, facts },
+        4 => What::Binding { user, client: peer, transport: Transport::Tcp },
+        5 => turned,
+        6 => What::Expired { user, peer: None, channel: Some(0x4000) },
+        7 => What::FirstPacket { user, direction: to_peer, peer },
+        8 => What::FirstPacket { user, direction: to_client, peer },
+        9 => What::FirstRefusedPacket { user, direction: to_client, peer: None, reason: text },
+        10 => What::FirstLostPacket { user, direction: to_peer },
+        11 => What::Fault { fault: text, user: Some(user) },
+        12 => What::Over { reason: text, user: Some(user) },
+        13 => What::Session { user, change: SessionChange::Lost },
+        14 => What::Request {
+            user,
+            event: "call:stats".into(),
+            error: None,
+            facts: Facts { path: Some("host".into()), ..Facts::default() },
+        },
+        _ => What::AllocationClosed {
+            user,
+            reason: text,
+            bytes_up: 1,
+            bytes_down: 2,
+            refused_packets: 3,
+            lost_packets: 4,
+        },
+    }
 }

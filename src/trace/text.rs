@@ -3,7 +3,7 @@
 
 /// Returns a text without control characters and without invisible ones, which may begin an escape
 /// sequence of a terminal or reverse the direction of a line.
-pub(super) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().filter(|char| !char.is_control() && !is_invisible(*char)).collect()
 }
 
