@@ -111,6 +111,12 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_that_names_nothing_is_wrong_usage() {
+        assert_eq!(run(&["callbox", "trace", "nonsense"].map(OsString::from)), 2);
+        assert_eq!(run(&["callbox", "trace", "Cargo.toml"].map(OsString::from)), 1);
+    }
+
+    #[test]
     fn the_help_names_variables_and_defaults_and_no_secret() {
         let args = ["callbox", "serve", "--help"].map(OsString::from);
         let environment = |_: &str| Some(OsString::from("hush"));

@@ -28,8 +28,9 @@ pub(super) struct TraceArgs {
 
     /// The form in which the trace is shown.
     ///
-    /// Choose mermaid for a report or an issue: GitHub and others draw it. json is the document
-    /// itself, which can be read again. diagnosis is the last line of the ladder alone.
+    /// Choose mermaid for a report or an issue: GitHub and others draw it, in a block of code whose
+    /// language is mermaid. json is the document itself, which can be read again. diagnosis is the
+    /// last line of the ladder alone.
     #[arg(long, value_name = "FORMAT", default_value = "ladder")]
     format: Format,
 

@@ -81,6 +81,22 @@ pub(super) fn failed_with_media(story: &Story<'_>) -> Option<String> {
     ))
 }
 
+/// The media of a side stopped, and the side did not say that it flows again.
+pub(super) fn media_stopped(story: &Story<'_>) -> Option<String> {
+    let stopped = |user| {
+        let stopped = story.last_request(user, "call:reconnecting")?;
+        let restored = story.last_request(user, "call:connected");
+        restored.is_none_or(|restored| restored < stopped).then_some((user, stopped))
+    };
+    let (user, at) = story.users().iter().find_map(stopped)?;
+    let end = match story.over() {
+        Some(over) => format!("the call ended with {} after {}", over.reason, time(over.at)),
+        None => format!("the call has lasted {} so far", time(story.last())),
+    };
+    let (user, at) = (name(user), time(at));
+    Some(format!("{user}'s media stopped after {at} and did not come back: {end}"))
+}
+
 /// The call had media, and ended well or goes on.
 pub(super) fn went_well(story: &Story<'_>) -> Option<String> {
     let (began, path) = media::of(story)?;

@@ -29,7 +29,7 @@ use super::document::CallTrace;
 type Rule = fn(&Story<'_>) -> Option<String>;
 
 /// The rules.
-const RULES: [Rule; 24] = [
+const RULES: [Rule; 25] = [
     answering::nothing,
     answering::refused,
     answering::alone,
@@ -38,6 +38,7 @@ const RULES: [Rule; 24] = [
     ending::allocation_lost,
     ending::permission_expired,
     ending::failed_with_media,
+    ending::media_stopped,
     ending::went_well,
     ending::disconnected,
     exchange::dropped,

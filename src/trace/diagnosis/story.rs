@@ -81,6 +81,16 @@ impl<'a> Story<'a> {
         })
     }
 
+    /// Returns the time of the last request of a user that was not refused.
+    pub(super) fn last_request(&self, by: &UserId, name: &str) -> Option<f64> {
+        self.steps().rev().find_map(|(at, what)| match what {
+            What::Request { user, event, error: None, .. } if user == by && event == name => {
+                Some(at)
+            }
+            _ => None,
+        })
+    }
+
     /// Returns the code of the last refusal of a request, unless it was taken at another time.
     pub(super) fn refused(&self, name: &str) -> Option<(&'a UserId, f64, String)> {
         let is_refused = |what: &'a What| match what {
@@ -178,7 +188,10 @@ impl<'a> Story<'a> {
 
 /// Returns the name of a user in a sentence.
 pub(super) fn name(user: &UserId) -> String {
-    cut(printable(user.as_str()).trim(), MAX_NAME)
+    match cut(printable(user.as_str()).trim(), MAX_NAME) {
+        empty if empty.is_empty() => "a user without a name".to_owned(),
+        name => name,
+    }
 }
 
 /// Returns a time in a sentence.
