@@ -28,7 +28,9 @@ export function dropUdp() {
 export function allowOnlyRelay(port) {
   nft('add table inet no_direct');
   nft('add chain inet no_direct output { type filter hook output priority 0; }');
-  nft(`add rule inet no_direct output udp sport != ${port} udp dport != ${port} drop`);
+  // One rule with two `!=` would be compared as one number.
+  for (const side of ['sport', 'dport']) nft(`add rule inet no_direct output udp ${side} ${port} accept`);
+  nft('add rule inet no_direct output meta l4proto udp drop');
   return () => nft('delete table inet no_direct');
 }
 
