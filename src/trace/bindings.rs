@@ -5,7 +5,7 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use callbox_base::clock::Now;
 
-use super::document::Transport;
+use super::details::Transport;
 
 /// The largest number of requests that are kept.
 const MAX: usize = 1024;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use callbox_base::ids::CallId;
 use serde_json::{Map, Value};
 
-use super::document::{CandidateAddress, Facts, TracedCandidate, Transport};
+use super::details::{CandidateAddress, Facts, TracedCandidate, Transport};
 
 /// The longest word that is taken over, such as a reason: longer ones are texts.
 const MAX_WORD: usize = 40;
@@ -83,16 +83,6 @@ fn of_line(line: &str) -> Option<TracedCandidate> {
         "relay" => TracedCandidate::Relay(address),
         _ => return None,
     })
-}
-
-impl TracedCandidate {
-    /// Returns the address at which a STUN server sees a client that has this candidate.
-    pub(super) fn seen_by_stun(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Host(address) | Self::Srflx(address) => address.address,
-            _ => None,
-        }
-    }
 }
 
 #[cfg(test)]

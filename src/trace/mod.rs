@@ -3,7 +3,7 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `document` | the document of a trace |
+//! | `document`, `details` | the document of a trace, and the details of its steps |
 //! | `facts` | what is taken of the payloads of events |
 //! | `recording` | the trace of one call in memory |
 //! | `bindings` | Binding requests whose user is not known yet |
@@ -16,6 +16,7 @@
 //! | `text` | texts of strangers, as they may be shown |
 
 mod bindings;
+mod details;
 mod diagnosis;
 mod document;
 mod drawing;
@@ -32,11 +33,12 @@ mod testing;
 mod text;
 
 pub use self::{
-    diagnosis::diagnosis,
-    document::{
-        CallTrace, CandidateAddress, EventFate, Facts, SessionChange, Step, TracedCandidate,
-        Transport, TurnFate, Way, What,
+    details::{
+        CandidateAddress, EventFate, Facts, SessionChange, TracedCandidate, Transport, TurnFate,
+        Way,
     },
+    diagnosis::diagnosis,
+    document::{CallTrace, Step, What},
     ladder::ladder,
     mermaid::mermaid,
     relay::relay_step,

@@ -11,25 +11,22 @@ use callbox_turn::{
 };
 
 use super::{
-    document::{Transport, TurnFate, Way, What},
+    details::{Transport, TurnFate, Way},
+    document::What,
     store::Traces,
 };
 
-impl Way {
-    fn of(direction: Direction) -> Self {
-        match direction {
-            Direction::Up => Self::ToPeer,
-            Direction::Down => Self::ToClient,
-        }
+fn way(direction: Direction) -> Way {
+    match direction {
+        Direction::Up => Way::ToPeer,
+        Direction::Down => Way::ToClient,
     }
 }
 
-impl Transport {
-    fn of(client: FiveTuple) -> Self {
-        match client.via {
-            Via::Listener(_) => Self::Udp,
-            Via::Stream(_) => Self::Tcp,
-        }
+fn transport(client: FiveTuple) -> Transport {
+    match client.via {
+        Via::Listener(_) => Transport::Udp,
+        Via::Stream(_) => Transport::Tcp,
     }
 }
 
@@ -40,7 +37,7 @@ pub fn relay_step(traces: &Traces, now: Now, traced: Traced) {
         let is_binding = |request: &TracedRequest| request.method == Method::Binding;
         if matches!(&step, TraceStep::Answered { request, result: Ok(()), .. } if is_binding(request))
         {
-            traces.binding(now, client.client.0, Transport::of(client));
+            traces.binding(now, client.client.0, transport(client));
         }
         return;
     };
@@ -77,16 +74,16 @@ fn what(client: FiveTuple, user: UserId, step: TraceStep) -> What {
             What::Expired { user, peer: None, channel: Some(number) }
         }
         TraceStep::FirstPacket { direction, peer } => {
-            What::FirstPacket { user, direction: Way::of(direction), peer }
+            What::FirstPacket { user, direction: way(direction), peer }
         }
         TraceStep::FirstRefused { direction, peer, reason } => What::FirstRefusedPacket {
             user,
-            direction: Way::of(direction),
+            direction: way(direction),
             peer,
             reason: reason.label().to_owned(),
         },
         TraceStep::FirstLost(direction) => {
-            What::FirstLostPacket { user, direction: Way::of(direction) }
+            What::FirstLostPacket { user, direction: way(direction) }
         }
         TraceStep::Closed { reason, bytes_up, bytes_down, refused, lost } => {
             What::AllocationClosed {
@@ -116,7 +113,7 @@ fn turn(client: FiveTuple, user: UserId, request: TracedRequest, outcome: Outcom
     What::Turn {
         user,
         client: client.client.0,
-        transport: Transport::of(client),
+        transport: transport(client),
         method: method.label().to_owned(),
         error,
         refusal,

@@ -12,7 +12,8 @@ use callbox_signaling::{
 use serde_json::{Map, Value};
 
 use super::{
-    document::{EventFate, Facts, SessionChange, TracedCandidate, What},
+    details::{EventFate, Facts, SessionChange, TracedCandidate},
+    document::What,
     facts,
     store::Traces,
 };

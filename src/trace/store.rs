@@ -17,7 +17,8 @@ use callbox_base::{
 
 use super::{
     bindings::Bindings,
-    document::{CallTrace, SessionChange, Transport, What},
+    details::{SessionChange, Transport},
+    document::{CallTrace, What},
     files::Files,
     recording::Recording,
 };

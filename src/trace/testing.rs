@@ -6,9 +6,9 @@ use callbox_base::ids::UserId;
 use callbox_signaling::Timestamp;
 use proptest::prelude::*;
 
-use super::document::{
-    CallTrace, CandidateAddress, EventFate, Facts, SessionChange, Step, TracedCandidate, Transport,
-    Way, What,
+use super::{
+    details::{CandidateAddress, EventFate, Facts, SessionChange, TracedCandidate, Transport, Way},
+    document::{CallTrace, Step, What},
 };
 
 /// Returns a trace of these steps, with their times in seconds. The users are those of requests and

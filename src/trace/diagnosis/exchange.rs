@@ -1,7 +1,7 @@
 //! Descriptions and candidates that did not get through.
 
 use super::story::{Story, name, time};
-use crate::trace::document::{TracedCandidate, What};
+use crate::trace::{details::TracedCandidate, document::What};
 
 /// The events without which the sides know nothing of each other.
 const NEEDED: [&str; 3] = ["call:accepted", "signal:offer", "signal:answer"];

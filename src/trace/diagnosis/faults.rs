@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::story::Story;
 use crate::trace::{
-    document::{EventFate, TurnFate, What},
+    details::{EventFate, TurnFate},
+    document::What,
     text::printable,
 };
 

@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::story::Story;
-use crate::trace::{
-    document::{Way, What},
-    text::printable,
-};
+use crate::trace::{details::Way, document::What, text::printable};
 
 /// The bytes of an allocation beyond which there was more in it than checks of the connection.
 const MORE_THAN_CHECKS: u64 = 20_000;

@@ -9,7 +9,8 @@ use super::{
     story::{Story, name, time},
 };
 use crate::trace::{
-    document::{TurnFate, Way, What},
+    details::{TurnFate, Way},
+    document::What,
     text::printable,
 };
 

@@ -3,7 +3,8 @@
 use callbox_base::ids::UserId;
 
 use crate::trace::{
-    document::{CallTrace, EventFate, Facts, SessionChange, What},
+    details::{EventFate, Facts, SessionChange},
+    document::{CallTrace, What},
     text::{cut, printable},
 };
 

@@ -9,7 +9,8 @@ use callbox_base::ids::UserId;
 
 use super::item::Place;
 use crate::trace::{
-    document::{CallTrace, Facts, TracedCandidate, What},
+    details::{Facts, TracedCandidate},
+    document::{CallTrace, What},
     text::{cut, printable},
 };
 

@@ -9,7 +9,10 @@ use super::{
     item::{Arrow, Item, Label, Line, Mark, Place},
     labels,
 };
-use crate::trace::document::{EventFate, Facts, Step, TurnFate, Way, What};
+use crate::trace::{
+    details::{EventFate, Facts, TurnFate, Way},
+    document::{Step, What},
+};
 
 /// Returns the marks of a step; none if its user is not drawn.
 pub(super) fn of_step(cast: &Cast, step: &Step) -> Vec<Item> {

@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 
 use super::item::Label;
-use crate::trace::document::{
-    CandidateAddress, EventFate, Facts, SessionChange, TracedCandidate, Transport, TurnFate, What,
+use crate::trace::{
+    details::{
+        CandidateAddress, EventFate, Facts, SessionChange, TracedCandidate, Transport, TurnFate,
+    },
+    document::What,
 };
 
 /// Returns the words of an event: of a request of a client, or of one that the server sends.

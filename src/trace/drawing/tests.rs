@@ -1,6 +1,7 @@
 use super::*;
 use crate::trace::{
-    document::{Way, What},
+    details::Way,
+    document::What,
     testing::{allocated, event, host, packet, relay, request, trace, turn, user, with},
 };
 

@@ -4,7 +4,8 @@ use regex::Regex;
 
 use super::*;
 use crate::trace::{
-    document::{EventFate, Way, What},
+    details::{EventFate, Way},
+    document::What,
     testing::{any_trace, faulty_event, packet, path, relayed_call, request, trace, user},
 };
 
@@ -79,8 +80,7 @@ fn relayed_packets_are_in_a_block_of_their_own() {
 fn names_are_labels_and_nothing_else() {
     let mut trace = trace(vec![(0.0, request("alice", "call:initiate"))]);
     let name = "a;b#c<script>%%{init}\u{202e}`\"&";
-    let what =
-        What::Session { user: user(name), change: crate::trace::document::SessionChange::Lost };
+    let what = What::Session { user: user(name), change: crate::trace::SessionChange::Lost };
     trace.users = vec![UserId::new(name).unwrap()];
     trace.steps[0].what = what;
     let text = mermaid(&trace);

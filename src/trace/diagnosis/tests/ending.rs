@@ -2,7 +2,8 @@
 
 use super::{ALICE_RELAY, BOB_RELAY, answered, permissive, said, trickled};
 use crate::trace::{
-    document::{SessionChange, Way, What},
+    details::{SessionChange, Way},
+    document::What,
     testing::{event, over, packet, path, refused_packet, request, user},
 };
 

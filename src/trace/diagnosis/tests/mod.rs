@@ -3,7 +3,8 @@ mod relaying;
 
 use super::*;
 use crate::trace::{
-    document::{EventFate, TracedCandidate, What},
+    details::{EventFate, TracedCandidate},
+    document::What,
     testing::{
         allocated, event, faulty_event, host, over, path, permitted, refused, relayed_call,
         request, trace, with,

@@ -2,7 +2,8 @@
 
 use super::{ALICE, ALICE_RELAY, BOB_RELAY, permissive, said, trickled};
 use crate::trace::{
-    document::{TurnFate, Way, What},
+    details::{TurnFate, Way},
+    document::What,
     testing::{
         allocated, over, packet, path, permitted, refused_packet, relay, request, turn, user, with,
     },
