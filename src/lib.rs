@@ -12,6 +12,7 @@
 //! | [`config`], [`server`] | flags, environment and file; start, wiring and stop |
 //! | [`documents`] | the documents of the API, generated from its types |
 //! | [`commands`] | the commands of the binary |
+//! | [`trace`] | the steps of a call, as the server saw them |
 //! | [`testing`] | a server inside the process of a test |
 //!
 //! `docs/architecture.md` has the drawing.
@@ -29,3 +30,4 @@ pub mod server;
 pub mod state_dir;
 pub mod state_log;
 pub mod testing;
+pub mod trace;

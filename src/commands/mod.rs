@@ -6,6 +6,7 @@ mod credentials;
 mod parent;
 mod serve;
 mod token;
+mod trace;
 
 use std::ffi::OsString;
 
@@ -46,6 +47,10 @@ enum Cli {
     Token(Box<token::TokenArgs>),
     /// Make a user's TURN credentials.
     Credentials(credentials::CredentialsArgs),
+    /// Show the steps of a call as the server saw them, and say what went wrong.
+    ///
+    /// The server must run with --trace, or have run with --trace-dir.
+    Trace(trace::TraceArgs),
 }
 
 /// Runs the binary with these arguments, and returns its exit status.
@@ -75,12 +80,15 @@ pub fn run(args: &[OsString]) -> u8 {
         },
         Cli::Token(args) => token::run(&args).map(|()| true),
         Cli::Credentials(args) => credentials::run(&args).map(|()| true),
+        Cli::Trace(args) => trace::run(&args).map(|()| true),
     };
     match done {
         Ok(true) => 0,
         Ok(false) => 1,
         Err(error) => {
-            let is_asked_wrongly = error.is::<ConfigError>() || error.is::<SecretError>();
+            let is_asked_wrongly = error.is::<ConfigError>()
+                || error.is::<SecretError>()
+                || error.is::<trace::WrongUsage>();
             fail(&error, if is_asked_wrongly { 2 } else { 1 })
         }
     }
@@ -100,6 +108,12 @@ mod tests {
     #[test]
     fn the_commands_are_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_trace_that_names_nothing_is_wrong_usage() {
+        assert_eq!(run(&["callbox", "trace", "nonsense"].map(OsString::from)), 2);
+        assert_eq!(run(&["callbox", "trace", "Cargo.toml"].map(OsString::from)), 1);
     }
 
     #[test]

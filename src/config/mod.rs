@@ -48,7 +48,7 @@ pub use self::{
     options::{
         AcmeOptions, AddressOptions, ApiOptions, CredentialOptions, DiskSync, FaultOptions,
         LogFormat, Options, RelayOptions, RelayPolicy, ReportOptions, RunOptions, SignalingOptions,
-        SourceOptions, TcpListener, TlsOptions, TurnUserOptions,
+        SourceOptions, TcpListener, TlsOptions, TraceOptions, TurnUserOptions,
     },
     reference::{annotated_file, limits, markdown},
     values::{CaDirectory, PortRange, Size},
@@ -58,6 +58,7 @@ use crate::{
     faults::FaultDocument,
     http::{self, ApiKeys},
     reports::Config as ReportsConfig,
+    trace,
 };
 
 /// Everything the server needs to start.
@@ -79,6 +80,8 @@ pub struct Config {
     pub signaling: signaling::Config,
     /// The receivers of reports about calls.
     pub reports: ReportsConfig,
+    /// The settings of traces, if there are any.
+    pub trace: Option<trace::Config>,
     /// The directory in which live calls are stored while the server is restarted.
     pub state_dir: Option<PathBuf>,
     /// The realm of TURN credentials.
@@ -157,6 +160,7 @@ impl Config {
             public_uris: options.addresses.public_turn_uri.clone(),
             signaling: signaling_config(&options, turn_secrets),
             reports: options.reports.config(&https)?,
+            trace: options.trace.config(),
             state_dir: options.run.state_dir.clone(),
             realm,
             dev: dev_secrets,
@@ -231,6 +235,7 @@ fn relay_config(options: &Options, auth: TurnAuth) -> Result<relay::Config, Conf
         max_lifetime: relay.max_lifetime.0,
         max_unauthenticated_replies: relay.max_unauthenticated_replies,
         mobility: relay.mobility,
+        trace: options.trace.config().is_some(),
         dont_fragment: callbox_sys::CAN_FORBID_FRAGMENTS,
     };
     let listen = options.addresses.stun_addresses(options.source.dev)?;

@@ -111,3 +111,25 @@ fn collect_descriptions(value: &Value, found: &mut Vec<String>) {
         _ => {}
     }
 }
+
+/// A name in snake case is that of the Rust field, which the API does not take.
+#[test]
+fn the_fields_of_all_schemas_are_named_as_on_the_wire() {
+    fn names(value: &Value, found: &mut Vec<String>) {
+        if let Some(fields) = value["properties"].as_object() {
+            found.extend(fields.keys().cloned());
+        }
+        match value {
+            Value::Object(fields) => fields.values().for_each(|value| names(value, found)),
+            Value::Array(items) => items.iter().for_each(|value| names(value, found)),
+            _ => {}
+        }
+    }
+    for text in [include_str!("../../docs/openapi.json"), include_str!("../../docs/asyncapi.json")]
+    {
+        let mut found = Vec::new();
+        names(&serde_json::from_str(text).unwrap(), &mut found);
+        let wrong: Vec<_> = found.iter().filter(|name| name.contains('_')).collect();
+        assert!(found.len() > 100 && wrong.is_empty(), "{wrong:?}");
+    }
+}

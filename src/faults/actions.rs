@@ -11,12 +11,7 @@ const MAX_FOR_MS: u64 = 600_000;
 
 /// A fault that is injected once, when the document comes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(
-    tag = "action",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
+#[serde(tag = "action", rename_all = "camelCase", deny_unknown_fields)]
 pub enum FaultAction {
     /// Credentials for the relay that were made until now are over: every request with them is
     /// refused with 401.
@@ -36,6 +31,7 @@ pub enum FaultAction {
     /// The relay is gone: datagrams are discarded, streams are not read.
     RelayGone {
         /// The time in milliseconds.
+        #[serde(rename = "forMs")]
         #[schema(minimum = 1, maximum = 600000)]
         for_ms: u64,
     },
@@ -61,6 +57,7 @@ pub enum FaultAction {
         #[schema(required = false)]
         selector: Selector,
         /// The time in milliseconds.
+        #[serde(rename = "forMs")]
         #[schema(minimum = 1, maximum = 600000)]
         for_ms: u64,
     },
@@ -76,6 +73,18 @@ impl FaultAction {
             Self::CutSession { .. } => "cutSession",
             Self::HalfOpenSession { .. } => "halfOpenSession",
             Self::StallSession { .. } => "stallSession",
+        }
+    }
+
+    /// Returns the users and calls that the action is for; `None` if it is for everybody.
+    pub fn selector(&self) -> Option<&Selector> {
+        match self {
+            Self::RelayGone { .. } => None,
+            Self::ExpireCredentials { selector }
+            | Self::DropAllocations { selector }
+            | Self::CutSession { selector }
+            | Self::HalfOpenSession { selector }
+            | Self::StallSession { selector, .. } => Some(selector),
         }
     }
 

@@ -17,7 +17,7 @@ use super::{
     hub_task::HubHandle, memory::Memory, origins::Origins, relay_orders::KickFromRelay,
     server_name::OwnNames,
 };
-use crate::{http::ApiKeys, reports};
+use crate::{http::ApiKeys, reports, trace::Traces};
 
 /// Reads the relay's counters for the metrics page.
 pub type RelayMetrics = Box<dyn Fn() -> Snapshot + Send + Sync>;
@@ -36,6 +36,8 @@ pub(super) struct Sources {
     pub relay_metrics: RelayMetrics,
     pub relay_is_whole: RelayIsWhole,
     pub kick_from_relay: KickFromRelay,
+    /// The traces of calls, if there are any.
+    pub traces: Option<Arc<Traces>>,
     pub report_metrics: ReportMetrics,
     pub certificate_expiry: Option<CertificateExpiry>,
 }

@@ -55,6 +55,7 @@ pub(super) async fn asyncapi() -> impl IntoResponse {
         rest::calls::hang_up,
         rest::sessions::sessions,
         rest::sessions::kick,
+        rest::traces::trace,
         rest::faults::faults,
         rest::faults::set_faults,
         rest::faults::end_faults,

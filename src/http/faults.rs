@@ -17,9 +17,12 @@ use super::{
     hub_task::{EventFaults, FaultTask as HubFault, HubHandle, SessionFault},
     relay_orders::{InjectIntoRelay, RelayFault},
 };
-use crate::faults::{
-    ActionResult, FaultAction, FaultDocument, FaultReport, InjectedFaults, PacketFault,
-    RequestFault,
+use crate::{
+    faults::{
+        ActionResult, EventFault, FaultAction, FaultDocument, FaultReport, InjectedFaults,
+        PacketFault, RequestFault,
+    },
+    trace::Traces,
 };
 
 /// The faults that are in force.
@@ -38,13 +41,19 @@ pub(super) struct Faults {
     inject_into_relay: InjectIntoRelay,
     hub: HubHandle,
     injected: Arc<Injected>,
+    /// The traces that have what is injected, if there are any.
+    traces: Option<Arc<Traces>>,
     in_force: Mutex<InForce>,
     /// Held while a document is executed, so that two do not mix.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Faults {
-    pub(super) fn new(inject_into_relay: InjectIntoRelay, hub: HubHandle) -> Self {
+    pub(super) fn new(
+        inject_into_relay: InjectIntoRelay,
+        hub: HubHandle,
+        traces: Option<Arc<Traces>>,
+    ) -> Self {
         let injected = Arc::new(Injected::default());
         let in_force = InForce {
             seed: 0,
@@ -55,7 +64,7 @@ impl Faults {
             relay_gone_until: None,
         };
         let (in_force, turn) = (Mutex::new(in_force), tokio::sync::Mutex::new(()));
-        Self { inject_into_relay, hub, injected, in_force, turn }
+        Self { inject_into_relay, hub, injected, traces, in_force, turn }
     }
 
     /// Returns the faults that are in force.
@@ -86,6 +95,7 @@ impl Faults {
         let _turn = self.turn.lock().await;
         let seed = document.seed_or(OsRng.unwrap_err().next_u64());
         let FaultDocument { packets, requests, events, actions, .. } = document;
+        self.trace_rules(&packets, &requests, &events);
         let rules = requests.iter().map(RequestFault::rule).collect();
         let in_force = InForce {
             seed,
@@ -124,7 +134,26 @@ impl Faults {
         Some(report)
     }
 
+    /// Adds the rules to the traces of the live calls that they are for.
+    fn trace_rules(
+        &self,
+        packets: &[PacketFault],
+        requests: &[RequestFault],
+        events: &[EventFault],
+    ) {
+        let Some(traces) = &self.traces else { return };
+        let now = Now::read();
+        packets.iter().for_each(|rule| traces.fault(now, &rule.selector, "packets"));
+        requests.iter().for_each(|rule| traces.fault(now, &rule.selector, "requests"));
+        events.iter().for_each(|rule| traces.fault(now, &rule.selector, "events"));
+    }
+
     async fn execute(&self, action: FaultAction) -> Option<usize> {
+        if let Some(traces) = &self.traces {
+            let everybody = Selector::default();
+            let selector = action.selector().unwrap_or(&everybody);
+            traces.fault(Now::read(), selector, action.name());
+        }
         let to_relay = |fault| (self.inject_into_relay)(fault);
         let to_sessions = |selector, fault| self.hub.inject(HubFault::Sessions(selector, fault));
         match action {

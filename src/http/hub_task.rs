@@ -30,7 +30,11 @@ use super::{
     pending_outputs::{PendingOutput, PendingOutputs},
     session_queue::{Delivery, Outlet, TooSlow},
 };
-use crate::{reports, state_log::StateLog};
+use crate::{
+    reports,
+    state_log::StateLog,
+    trace::{EventFate as TracedFate, SessionChange, SignalingTrace, Traces},
+};
 
 /// The largest number of inputs that the hub takes at a time.
 const BATCH: usize = 64;
@@ -42,26 +46,40 @@ const OUTBOX_MESSAGES: usize = 8;
 /// The interval at which the relay's numbers of live calls are kept.
 const KEEP_NUMBERS: Duration = Duration::from_secs(30);
 
-/// Starts the task. It ends when the last handle is dropped and the relay has stopped; once that
-/// has, the changes of calls are in `log`, and `reports` is dropped. `max_message` is the largest
-/// size of a client's message in bytes.
-pub(super) fn spawn(
-    hub: Hub,
-    relay: RelayInbox,
-    tell_relay: TellRelay,
-    reports: reports::Inbox,
-    log: Option<StateLog>,
-    counters: Arc<Counters>,
-    max_message: usize,
-) -> HubHandle {
+/// The parts that the task is made of.
+pub(super) struct Parts {
+    pub hub: Hub,
+    pub relay: RelayInbox,
+    pub tell_relay: TellRelay,
+    /// The receiver of reports. It is dropped once the relay has stopped and the changes of calls
+    /// are in the log.
+    pub reports: reports::Inbox,
+    /// The log of calls, if they are stored.
+    pub log: Option<StateLog>,
+    /// The traces of calls, if there are any.
+    pub traces: Option<Arc<Traces>>,
+    pub counters: Arc<Counters>,
+    /// The largest size of a client's message in bytes.
+    pub max_message: usize,
+}
+
+/// Starts the task. It ends when the last handle is dropped and the relay has stopped.
+pub(super) fn spawn(parts: Parts) -> HubHandle {
+    let Parts { hub, relay, tell_relay, reports, log, traces, counters, max_message } = parts;
     // All that a resumed session has missed comes at once.
     let outbox_bytes = max_message.saturating_mul(OUTBOX_MESSAGES).max(2 * MAX_REPLAY_WEIGHT);
     let (handle, commands) = HubHandle::new(outbox_bytes);
-    let connections = Connections::default();
-    let (reports, pending) = (Some(reports), log.map(PendingOutputs::new));
-    let this = handle.downgrade();
-    let mut task =
-        HubTask { hub, this, connections, tell_relay, reports, pending, counters, faults: None };
+    let mut task = HubTask {
+        hub,
+        this: handle.downgrade(),
+        connections: Connections::default(),
+        tell_relay,
+        reports: Some(reports),
+        pending: log.map(PendingOutputs::new),
+        counters,
+        faults: None,
+        trace: traces.map(|traces| Box::new(SignalingTrace::new(traces))),
+    };
     // Calls of the previous server are restored before any other input.
     task.execute_all();
     tokio::spawn(task.run(commands, relay));
@@ -81,6 +99,8 @@ struct HubTask {
     counters: Arc<Counters>,
     /// The faults of events, while a test wants some.
     faults: Option<Box<HeldEvents>>,
+    /// The traces of calls, if there are any.
+    trace: Option<Box<SignalingTrace>>,
 }
 
 impl HubTask {
@@ -208,6 +228,9 @@ impl HubTask {
 
     /// Prepares a report for sending, and stores it until its receiver has it.
     fn prepare(&mut self, report: CallReport) -> Option<PendingOutput> {
+        if let Some(trace) = &self.trace {
+            trace.report(Now::read(), &report);
+        }
         let (prepared, changes) = self.reports.as_mut()?.prepare(report);
         if let Some(pending) = &mut self.pending {
             changes.into_iter().for_each(|change| pending.keep(change));
@@ -226,6 +249,9 @@ impl HubTask {
             }
             Command::Input(input) => {
                 if let Some(input) = self.connections.name(input) {
+                    if let Some(trace) = &mut self.trace {
+                        trace.input(&self.hub, now, &input);
+                    }
                     self.hub.handle(now, input);
                 }
             }
@@ -263,14 +289,21 @@ impl HubTask {
                     faults.forget(session);
                 }
                 self.connections.resume(connection, session);
+                if let Some(trace) = &self.trace {
+                    trace.session(&self.hub, Now::read(), session, SessionChange::Resumed);
+                }
             }
             Output::Send { session, seq, event } if self.faults.is_some() => {
                 self.deliver_with_faults(session, seq, event);
             }
             Output::Send { session, seq, event } => {
+                self.trace_event(session, &event, None);
                 self.deliver(session, Delivery::Event(event, seq));
             }
             Output::Answer { session, id, answer } => {
+                if let Some(trace) = &mut self.trace {
+                    trace.answer(session, id, &answer);
+                }
                 self.deliver(session, Delivery::Answer(id, answer));
             }
             Output::Close { session, reason } => {
@@ -341,13 +374,30 @@ impl HubTask {
     /// its client has numbers after it by then, and would take it for a repetition.
     fn deliver_with_faults(&mut self, session: SessionId, seq: Option<u64>, event: Event) {
         let Some(faults) = &mut self.faults else { return };
-        match faults.judge(&self.hub, Now::read().instant, session, event) {
-            EventFate::Once(event) => self.deliver(session, Delivery::Event(event, seq)),
+        let fate = faults.judge(&self.hub, Now::read().instant, session, event);
+        match fate {
+            EventFate::Once(event) => {
+                self.trace_event(session, &event, None);
+                self.deliver(session, Delivery::Event(event, seq));
+            }
             EventFate::Twice(event) => {
+                self.trace_event(session, &event, Some(TracedFate::Duplicated));
                 self.deliver(session, Delivery::Event(event.clone(), seq));
                 self.deliver(session, Delivery::Event(event, seq));
             }
-            EventFate::Gone => {}
+            EventFate::Dropped(event) => {
+                self.trace_event(session, &event, Some(TracedFate::Dropped));
+            }
+            EventFate::Held(event) => {
+                self.trace_event(session, &event, Some(TracedFate::Delayed));
+            }
+        }
+    }
+
+    /// Adds an event to the trace of its call.
+    fn trace_event(&self, session: SessionId, event: &Event, fault: Option<TracedFate>) {
+        if let Some(trace) = &self.trace {
+            trace.event(&self.hub, Now::read(), session, event, fault);
         }
     }
 
@@ -356,6 +406,7 @@ impl HubTask {
         while let Some(faults) = &mut self.faults
             && let Some((session, event)) = faults.pop(Now::read().instant)
         {
+            self.trace_event(session, &event, None);
             self.deliver(session, Delivery::Event(event, None));
         }
     }

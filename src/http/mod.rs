@@ -118,7 +118,7 @@ pub(crate) use self::{
     documents::described,
     ws::{SessionHello, closes},
 };
-use crate::{reports, state_log::StateLog};
+use crate::{reports, state_log::StateLog, trace::Traces};
 
 /// The longest message that a client may send by default, in bytes.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -192,6 +192,8 @@ pub struct Wiring {
     pub relay_is_whole: RelayIsWhole,
     /// Kicks a user from the relay.
     pub kick_from_relay: KickFromRelay,
+    /// The traces of calls, if there are any.
+    pub traces: Option<Arc<Traces>>,
     /// Makes the relay inject faults, if any are allowed.
     pub inject_into_relay: Option<InjectIntoRelay>,
     /// Returns the counters of reports.
@@ -207,23 +209,26 @@ impl Server {
     pub fn start(config: Config, wiring: Wiring) -> Self {
         let counters = Arc::new(Counters::default());
         let (phase, current) = watch::channel(Phase::Serving);
-        let hub = hub_task::spawn(
-            wiring.hub,
-            wiring.relay_inbox,
-            wiring.tell_relay,
-            wiring.reports,
-            wiring.log,
-            counters.clone(),
-            config.max_message,
-        );
+        let hub = hub_task::spawn(hub_task::Parts {
+            hub: wiring.hub,
+            relay: wiring.relay_inbox,
+            tell_relay: wiring.tell_relay,
+            reports: wiring.reports,
+            log: wiring.log,
+            traces: wiring.traces.clone(),
+            counters: counters.clone(),
+            max_message: config.max_message,
+        });
         let (max, per_address) = (config.max_connections, config.max_connections_per_address);
         let connections = ConnectionLimits::new(max, per_address, config.open_files);
-        let faults =
-            wiring.inject_into_relay.map(|inject| Arc::new(Faults::new(inject, hub.clone())));
+        let faults = wiring
+            .inject_into_relay
+            .map(|inject| Arc::new(Faults::new(inject, hub.clone(), wiring.traces.clone())));
         let sources = Sources {
             relay_metrics: wiring.relay_metrics,
             relay_is_whole: wiring.relay_is_whole,
             kick_from_relay: wiring.kick_from_relay,
+            traces: wiring.traces,
             report_metrics: wiring.report_metrics,
             certificate_expiry: wiring.certificate_expiry,
         };
@@ -275,6 +280,7 @@ fn router(app: &Arc<App>, socket_io: socketio::SocketIo) -> Router {
         .route("/api/v1/ice-servers", get(rest::ice_servers))
         .route("/api/v1/calls", get(rest::calls::calls))
         .route("/api/v1/calls/{id}", get(rest::calls::call).delete(rest::calls::hang_up))
+        .route("/api/v1/calls/{id}/trace", get(rest::traces::trace))
         .route("/api/v1/tokens", post(tokens::mint))
         .route(
             "/api/v1/faults",

@@ -148,6 +148,7 @@ mod tests {
             relay_is_whole: Box::new(|| true),
             kick_from_relay: std::sync::Arc::new(|_, _, _| Box::pin(async { 0 })),
             inject_into_relay: None,
+            traces: None,
             reports: reports::Reports::start(reports::Config::default(), None)
                 .expect("there are none")
                 .1,

@@ -14,6 +14,7 @@ mod preview;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
+use callbox_base::clock::Now;
 use callbox_relay::{self as relay, Relay};
 use callbox_signaling::{Hub, Input};
 use callbox_turn as turn;
@@ -31,6 +32,7 @@ use crate::{
     http::{self, FaultControl, RelayEvents, RelayFault, TellRelay, Wiring},
     reports::{self, Reports},
     state_log::{StateLog, Sync},
+    trace::{self, Traces},
 };
 
 /// The reason why the server did not start.
@@ -66,6 +68,14 @@ pub enum StartError {
         /// The system's error.
         source: io::Error,
     },
+    /// The directory for traces cannot be used.
+    #[error("--trace-dir {path}: cannot be written: {source}", path = path.display())]
+    Traces {
+        /// The path of the directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// Calls cannot be reported.
     #[error(transparent)]
     Reports(#[from] reports::StartError),
@@ -82,6 +92,7 @@ pub struct Server {
     /// The log in which calls are stored.
     log: Option<StateLog>,
     reports: Arc<Reports>,
+    traces: Option<Arc<Traces>>,
 }
 
 /// The addresses of the running server: the line that `--ready-json` prints.
@@ -151,6 +162,7 @@ impl Server {
         let log = kept_calls.as_ref().map(|kept| (&kept.log, &kept.found));
         let (reports, reports_inbox) = Reports::start(config.reports, log)?;
         let reports = Arc::new(reports);
+        let traces = config.trace.map(start_traces).transpose()?.map(Arc::new);
         let listen = config.acceptor;
         let wanted = [config.http_listen].into_iter().chain(listen.tls_listen.iter().copied());
         let binder = Binder::new(wanted.chain(config.relay.listen.iter().copied()).collect());
@@ -166,7 +178,11 @@ impl Server {
         let certificates = listen.certificate.map(Certificates::new).transpose()?.map(Arc::new);
 
         let (events, relay_inbox) = http::relay_events();
-        let on_event = Arc::new(move |event| tell_hub(&events, event));
+        let relay_traces = traces.clone();
+        let on_event = Arc::new(move |event| match event {
+            turn::Event::Traced(step) => trace_step(relay_traces.as_deref(), *step),
+            event => tell_hub(&events, event),
+        });
         let mut relay_config = config.relay;
         relay_config.turn.tcp_listeners.extend(http.addresses);
         relay_config.turn.tcp_listeners.extend(&tls_addresses);
@@ -208,6 +224,7 @@ impl Server {
                 whole_relay.upgrade().is_none_or(|relay| relay.is_whole())
             }),
             kick_from_relay: kick_from_relay(&relay),
+            traces: traces.clone(),
             inject_into_relay: faults_allowed.then(|| inject_into_relay(&relay)),
             report_metrics: Box::new(move || metrics_reports.snapshot()),
             certificate_expiry: certificates.clone().map(|certificates| {
@@ -265,7 +282,7 @@ impl Server {
             force_relay,
             dev: config.dev.as_ref().map(ReadyDev::new),
         };
-        Ok(Self { ready, http, acceptor, certificates, followers, relay, log, reports })
+        Ok(Self { ready, http, acceptor, certificates, followers, relay, log, reports, traces })
     }
 
     /// Returns the addresses of the server.
@@ -311,9 +328,25 @@ impl Server {
         }
         // The relay's last counters were part of the last reports.
         self.reports.finish().await;
+        if let Some(traces) = self.traces {
+            // Files are written meanwhile.
+            let _ = tokio::task::spawn_blocking(move || traces.finish()).await;
+        }
         if let Some(log) = &self.log {
             kept_calls::close(log).await;
         }
+    }
+}
+
+fn start_traces(config: trace::Config) -> Result<Traces, StartError> {
+    let path = config.dir.clone().unwrap_or_default();
+    Traces::start(config).map_err(|source| StartError::Traces { path, source })
+}
+
+/// Adds a step of the relay to its trace.
+fn trace_step(traces: Option<&Traces>, step: turn::Traced) {
+    if let Some(traces) = traces {
+        trace::relay_step(traces, Now::read(), step);
     }
 }
 
@@ -406,6 +439,7 @@ fn tell_hub(events: &RelayEvents, event: turn::Event) {
     let sent = events.tell(match event {
         turn::Event::AllocationOpened { call, usage } => Input::RelayOpened { call, usage },
         turn::Event::AllocationClosed { call, usage } => Input::RelayClosed { call, usage },
+        turn::Event::Traced(_) => return,
     });
     if !sent {
         tracing::debug!(

@@ -21,6 +21,19 @@ export function dropUdp() {
   return () => nft('delete table inet no_udp');
 }
 
+/**
+ * Drops UDP packets except to and from a relay's port, as a pair of NATs does that let no direct path
+ * be; returns a function that removes the rule.
+ */
+export function allowOnlyRelay(port) {
+  nft('add table inet no_direct');
+  nft('add chain inet no_direct output { type filter hook output priority 0; }');
+  // One rule with two `!=` would be compared as one number.
+  for (const side of ['sport', 'dport']) nft(`add rule inet no_direct output udp ${side} ${port} accept`);
+  nft('add rule inet no_direct output meta l4proto udp drop');
+  return () => nft('delete table inet no_direct');
+}
+
 /** Replaces the interface's address, as when a machine changes networks. Returns the new one. */
 export function changeAddress() {
   const [, now] = /inet (\S+) /.exec(inOwnNetwork('ip', '-4 address show dev call0'));

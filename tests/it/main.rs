@@ -79,6 +79,7 @@ mod testing;
 #[cfg(feature = "tools")]
 mod tls;
 mod tokens;
+mod trace;
 mod traffic_class;
 mod trusted_proxy;
 mod turn_client;

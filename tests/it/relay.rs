@@ -109,7 +109,7 @@ async fn the_end_of_a_call_closes_the_allocations_of_both_clients() {
                 assert_eq!(*of, call);
                 Some(usage.read().0)
             }
-            Event::AllocationOpened { .. } => None,
+            Event::AllocationOpened { .. } | Event::Traced(_) => None,
         })
         .sum();
     assert_eq!(total, 12);

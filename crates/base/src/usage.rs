@@ -13,16 +13,18 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Counts `bytes` of payload that went from the client to a peer.
+    /// Counts `bytes` of payload that went from the client to a peer. Returns true if they are the
+    /// first.
     #[inline]
-    pub fn add_up(&self, bytes: usize) {
-        add(&self.bytes_up, bytes);
+    pub fn add_up(&self, bytes: usize) -> bool {
+        add(&self.bytes_up, bytes)
     }
 
-    /// Counts `bytes` of payload that went from a peer to the client.
+    /// Counts `bytes` of payload that went from a peer to the client. Returns true if they are the
+    /// first.
     #[inline]
-    pub fn add_down(&self, bytes: usize) {
-        add(&self.bytes_down, bytes);
+    pub fn add_down(&self, bytes: usize) -> bool {
+        add(&self.bytes_down, bytes)
     }
 
     /// Returns the payload bytes so far: client to peers, peers to client.
@@ -32,9 +34,12 @@ impl Usage {
 }
 
 /// Adds with a plain load and store: there is one writer, so no bus-locked addition is needed.
+/// Returns true if the counter was 0.
 #[inline]
-fn add(counter: &AtomicU64, bytes: usize) {
-    counter.store(counter.load(Ordering::Relaxed) + bytes as u64, Ordering::Relaxed);
+fn add(counter: &AtomicU64, bytes: usize) -> bool {
+    let before = counter.load(Ordering::Relaxed);
+    counter.store(before + bytes as u64, Ordering::Relaxed);
+    before == 0
 }
 
 /// The relay's work for one call.

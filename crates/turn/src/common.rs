@@ -80,6 +80,11 @@ impl Common {
         self.config.mobility
     }
 
+    /// Returns true if the steps of traces are told.
+    pub fn is_traced(&self) -> bool {
+        self.config.trace
+    }
+
     /// Lets the allocations of `to` have permissions for the addresses `ips`, which the side `by`
     /// of a live call has announced to it, where [`Config::signaled_peers`] is set. Of each side
     /// the latest 64 count. They are forgotten with the call; nothing may be announced for it after

@@ -61,6 +61,8 @@ pub struct Config {
     /// True if clients may ask for allocations that they keep when they come from another address
     /// (RFC 8016).
     pub mobility: bool,
+    /// True if the steps of traces are told, as [`Event::Traced`](crate::Event::Traced).
+    pub trace: bool,
     /// True if the driver can send a datagram that no router may fragment
     /// ([`FromClient::Forward`](crate::FromClient::Forward) with `dont_fragment`). If it cannot,
     /// DONT-FRAGMENT is refused.
@@ -88,6 +90,7 @@ impl Default for Config {
             max_lifetime: Duration::from_secs(3600),
             max_unauthenticated_replies: 1000,
             mobility: false,
+            trace: false,
             dont_fragment: true,
         }
     }

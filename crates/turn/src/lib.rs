@@ -402,6 +402,7 @@ mod special_ranges;
 mod stream_end;
 mod streams;
 mod timers;
+mod trace;
 mod transport;
 mod verdict;
 
@@ -439,4 +440,5 @@ pub use rate::Direction;
 pub use relayed::Owner;
 use shared::Shared;
 pub use stream_end::StreamEnd;
+pub use trace::{TraceOwner, TraceStep, Traced, TracedRequest};
 pub use verdict::{FromClient, FromPeer, HandOver};

@@ -8,7 +8,7 @@ use callbox_base::{
 };
 use callbox_stun::Response;
 
-use super::{AllocationId, ConnectionId, Ended, FiveTuple, StreamId};
+use super::{AllocationId, ConnectionId, Ended, FiveTuple, StreamId, Traced};
 use crate::auth::WrongCredentials;
 
 /// Something for the driver to do, in the order in which
@@ -97,7 +97,7 @@ pub enum Output {
     },
     /// Give free memory back to the system, if the allocator can: many allocations are gone.
     ReleaseMemory,
-    /// Tell the rest of the server, such as a signaling hub, about an allocation of a call.
+    /// Tell the rest of the server, such as a signaling hub, about an allocation.
     Event(Event),
 }
 
@@ -124,7 +124,7 @@ impl Outputs {
 /// The longest part, in bytes, of a name sent by a stranger that is given for the log.
 pub const MAX_LOGGED_NAME: usize = 64;
 
-/// News of an allocation that was opened with a call's credentials, for the record of the call.
+/// News of allocations, for the record of a call and for its trace.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// An allocation was opened with a call's credentials.
@@ -141,6 +141,8 @@ pub enum Event {
         /// The allocation's counters.
         usage: Arc<Usage>,
     },
+    /// A step of a trace. Comes only with [`Config::trace`](crate::Config::trace).
+    Traced(Box<Traced>),
 }
 
 /// The reason for which a relay socket could not be opened.

@@ -16,6 +16,7 @@ mod signaling;
 mod source;
 mod tls;
 mod tokens;
+mod trace;
 
 use callbox_cli::TokenOptions;
 use clap::Args;
@@ -30,6 +31,7 @@ pub use signaling::SignalingOptions;
 pub use source::SourceOptions;
 pub use tls::{AcmeOptions, TcpListener, TlsOptions};
 pub use tokens::ApiOptions;
+pub use trace::TraceOptions;
 
 /// Every option of the server.
 #[derive(Debug, Clone, Args)]
@@ -67,6 +69,9 @@ pub struct Options {
     /// The receivers of reports about calls.
     #[command(flatten)]
     pub reports: ReportOptions,
+    /// Traces of calls.
+    #[command(flatten)]
+    pub trace: TraceOptions,
     /// Faults that tests ask for.
     #[command(flatten)]
     pub faults: FaultOptions,

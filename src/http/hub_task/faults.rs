@@ -145,8 +145,10 @@ pub(super) enum EventFate {
     Once(Event),
     /// It is sent twice.
     Twice(Event),
-    /// It is not sent now.
-    Gone,
+    /// It is not sent.
+    Dropped(Event),
+    /// It is sent later.
+    Held(Event),
 }
 
 impl HeldEvents {
@@ -166,14 +168,14 @@ impl HeldEvents {
             return EventFate::Once(event);
         };
         match fault.effect {
-            EventEffect::Drop => EventFate::Gone,
+            EventEffect::Drop => EventFate::Dropped(event),
             EventEffect::Duplicate => EventFate::Twice(event),
             EventEffect::Delay if self.held.len() >= MAX_DELAYED_EVENTS => EventFate::Once(event),
             EventEffect::Delay => {
                 let due = now + Duration::from_millis(fault.delay_ms.unwrap_or_default());
-                self.held.insert((due, self.next), (session, event));
+                self.held.insert((due, self.next), (session, event.clone()));
                 self.next += 1;
-                EventFate::Gone
+                EventFate::Held(event)
             }
         }
     }

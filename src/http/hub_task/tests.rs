@@ -36,7 +36,9 @@ async fn the_relay_is_notified_at_once_of_a_user_who_is_admitted_again() {
     let reports = reports::Reports::start(reports::Config::default(), None).unwrap().1;
     let (_events, relay) = relay_events();
     let hub = Hub::new(config, [7; 32]);
-    let hub = spawn(hub, relay, tell_relay, reports, Some(log), Arc::default(), 1000);
+    let (log, traces, counters) = (Some(log), None, Arc::default());
+    let max_message = 1000;
+    let hub = spawn(Parts { hub, relay, tell_relay, reports, log, traces, counters, max_message });
 
     let mut rng = StdRng::seed_from_u64(7);
     let mut name = || SessionId::generate(1, &mut rng);

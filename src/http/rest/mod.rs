@@ -4,6 +4,7 @@ pub(super) mod calls;
 pub(super) mod faults;
 pub(super) mod health;
 pub(super) mod sessions;
+pub(super) mod traces;
 
 use std::sync::Arc;
 

@@ -109,17 +109,26 @@ impl Schemas<'_> {
         Ok(())
     }
 
+    /// Returns the names of the properties that a part describes, in any of its alternatives.
+    fn known_fields<'a>(&'a self, part: &'a Value) -> BTreeSet<&'a str> {
+        if let Some(name) = part["$ref"].as_str() {
+            return self.known_fields(&self.0[name.trim_start_matches("#/components/schemas/")]);
+        }
+        let own = part["properties"].as_object().into_iter().flatten();
+        let parts = ["allOf", "oneOf", "anyOf"].map(|keyword| part[keyword].as_array());
+        let parts = parts.into_iter().flatten().flatten();
+        own.map(|(name, _)| name.as_str())
+            .chain(parts.flat_map(|part| self.known_fields(part)))
+            .collect()
+    }
+
     /// Checks a value against `allOf`, each part of which describes some of the properties.
     fn check_parts(&self, at: &str, parts: &Value, value: &Value) -> Result<(), String> {
         let Some(fields) = value.as_object() else { return Err(format!("{at}: no object")) };
         let mut described = BTreeSet::new();
         for part in parts.as_array().expect("a list of schemas") {
-            let mut part = part;
-            while let Some(name) = part["$ref"].as_str() {
-                part = &self.0[name.trim_start_matches("#/components/schemas/")];
-            }
-            let known = part["properties"].as_object().expect("a part has fields");
-            let own = fields.iter().filter(|(name, _)| known.contains_key(*name));
+            let known = self.known_fields(part);
+            let own = fields.iter().filter(|(name, _)| known.contains(name.as_str()));
             let own: Map<_, _> = own.map(|(name, field)| (name.clone(), field.clone())).collect();
             described.extend(own.keys().cloned());
             self.check_at(at, part, &own.into())?;

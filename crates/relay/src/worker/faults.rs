@@ -20,7 +20,10 @@ pub(super) fn judge(
     let faults = worker.packet_faults.as_mut()?;
     let fate = faults.judge(now.instant, allocation, owner, way.direction(), range.len());
     let (due, copies) = match fate {
-        Fate::Lost => return None,
+        Fate::Lost => {
+            worker.engine.packet_lost(allocation, way.direction());
+            return None;
+        }
         Fate::Once(due) => (due, 1),
         Fate::Twice(due) => (due, 2),
     };

@@ -88,6 +88,8 @@ pub(super) struct Worker {
     /// The faults of relayed packets, while a test wants some.
     packet_faults: Option<Box<PacketFaults>>,
     outage: Outage,
+    /// True if the engine tells the steps of traces.
+    traces: bool,
 }
 
 /// Creates the waker of a worker.
@@ -109,6 +111,7 @@ impl Worker {
             listeners: Listeners::new(poll.registry(), listeners)?,
             rings,
             forwarding: Forwarding::new(common.is_mobile()),
+            traces: common.is_traced(),
             all_workers: AllWorkers::new(index, parts.all_workers),
             inbox: parts.inbox,
             on_event: parts.on_event,
@@ -153,6 +156,10 @@ impl Worker {
                 self.rings.incoming().for_each(|ring| self.ready.add(Source::Ring(ring)));
             }
             self.read_ready(now);
+            if self.traces {
+                // The first packets of allocations are told beside the packets.
+                outputs::execute(&mut self, now);
+            }
             self.send();
             stream_ends::close_broken(&mut self, now);
             self.coalescing.end_turn(now.instant);

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use callbox_base::{clock::Now, ids::ClientAddr};
 use callbox_stun::{ErrorCode, Method, Request, ResponseBuilder};
 
-use super::{Engine, answers, comprehension};
+use super::{Engine, answers, comprehension, tracing};
 use crate::{DropReason, FiveTuple, FromClient, Via};
 
 /// The longest PADDING in an answer. It is never longer than what came.
@@ -38,6 +38,7 @@ pub(super) fn handle(
     let fine =
         comprehension::check(request).and(if wrong { Err(ErrorCode::BadRequest) } else { Ok(()) });
     if let Err(code) = fine {
+        tracing::answered(engine, tuple, None, request, Err(code), None);
         return answers::respond(engine, now, tuple, request, None, Err(code));
     }
     // No authentication, so that no key signs the answer (RFC 8489 §9.2 is for TURN).
@@ -60,5 +61,6 @@ pub(super) fn handle(
         to.client = ClientAddr(SocketAddr::new(tuple.client.0.ip(), port));
     }
     answers::send(engine, to, Method::Binding, Ok(()), response.finish(None));
+    tracing::answered(engine, tuple, None, request, Ok(()), None);
     FromClient::Handled
 }

@@ -2,7 +2,7 @@
 
 use callbox_base::{faults::Selector, ids::CallId};
 
-use super::{Engine, connections, mobility};
+use super::{Engine, connections, mobility, tracing};
 use crate::{AllocationId, EndReason, Event, Output, allocations::Allocation};
 
 /// Closes an open allocation and forgets all that was bound to it; of a dual one, this address. One
@@ -12,6 +12,7 @@ pub(super) fn close(engine: &mut Engine, id: AllocationId, reason: EndReason) {
     for connection in allocation.connections().to_vec() {
         connections::close(engine, connection);
     }
+    tracing::closing(engine, id, reason);
     let Some(mut allocation) = engine.allocations.remove(id) else { return };
     if allocation.twin().is_none() && engine.common.is_mobile() {
         // Another worker may be sending on what comes from there.

@@ -3,7 +3,7 @@
 use callbox_base::{clock::Now, ids::PeerAddr};
 use callbox_stun::{ErrorCode, Family, Method, Request, ResponseBuilder};
 
-use super::{Engine, answers, connections};
+use super::{Engine, answers, connections, tracing};
 use crate::{
     AllocationId, ConnectionId, Output,
     auth::LongTermKey,
@@ -55,5 +55,7 @@ pub(super) fn connected(engine: &mut Engine, now: Now, id: ConnectionId, made: b
     let response = ResponseBuilder::success_to(Method::Connect, transaction, fingerprint);
     let bytes = response.connection_id(connection.number()).finish(Some(key.expose()));
     let to = allocation.tuple();
+    let owner = tracing::owner(engine, allocation.owner());
     answers::send(engine, to, Method::Connect, Ok(()), bytes);
+    tracing::answered_later(engine, to, owner, Method::Connect, Ok(()));
 }

@@ -2,7 +2,7 @@
 
 use callbox_stun::{ErrorCode, Method, Request, ResponseBuilder};
 
-use super::{Engine, answers};
+use super::{Engine, answers, tracing};
 use crate::{FiveTuple, Output, Via, auth::TurnIdentity, connections::Connection};
 
 /// Binds the stream that the request came by. It is answered here: the answer is the last message
@@ -28,6 +28,8 @@ pub(super) fn handle(
     engine.streams.set_connection(stream, Some(id));
     let response = ResponseBuilder::success(request).finish(Some(identity.key.expose()));
     answers::send(engine, tuple, Method::ConnectionBind, Ok(()), response);
+    let owner = tracing::owner(engine, identity);
+    tracing::answered_later(engine, tuple, owner, Method::ConnectionBind, Ok(()));
     engine.outputs.push(Output::Splice { stream, connection: id });
     Ok(None)
 }

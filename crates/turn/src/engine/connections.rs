@@ -6,7 +6,7 @@ use callbox_base::{clock::Now, ids::PeerAddr};
 use callbox_stun::{ErrorCode, Method, ResponseBuilder, TransactionId};
 use rand::Rng;
 
-use super::{Engine, answers};
+use super::{Engine, answers, tracing};
 use crate::{
     AllocationId, ConnectionId, Direction, Output,
     connections::{ConnectRequest, State},
@@ -97,7 +97,9 @@ pub(super) fn refuse(engine: &mut Engine, id: ConnectionId, code: ErrorCode) {
         let to = allocation.tuple();
         let response = ResponseBuilder::error_to(Method::Connect, transaction, fingerprint, code);
         let bytes = response.finish(Some(key.expose()));
+        let owner = tracing::owner(engine, allocation.owner());
         answers::send(engine, to, Method::Connect, Err(code), bytes);
+        tracing::answered_later(engine, to, owner, Method::Connect, Err(code));
     }
     close(engine, id);
 }

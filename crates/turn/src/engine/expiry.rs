@@ -1,7 +1,7 @@
 //! The ends of what expires: allocations, permissions, channels, connections and reserved ports.
 
-use super::{Engine, closing, connections};
-use crate::{EndReason, timers::Timer};
+use super::{Engine, closing, connections, tracing};
+use crate::{EndReason, TraceStep, timers::Timer};
 
 /// Ends the subject of a timer that is due.
 pub(super) fn expire(engine: &mut Engine, timer: Timer) {
@@ -12,11 +12,13 @@ pub(super) fn expire(engine: &mut Engine, timer: Timer) {
             if let Ok(allocation) = engine.allocations.open_mut(id) {
                 allocation.permissions_mut().remove(ip);
             }
+            tracing::expired(engine, id, TraceStep::PermissionExpired(ip));
         }
         Timer::Channel(id, number) => {
             if let Ok(allocation) = engine.allocations.open_mut(id) {
                 allocation.channels_mut().remove(number);
             }
+            tracing::expired(engine, id, TraceStep::ChannelExpired(number.get()));
         }
         Timer::Connection(id) => connections::expire(engine, id),
         Timer::Reservation(token) => engine.common.shared.expire(token),

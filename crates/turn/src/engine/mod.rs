@@ -21,6 +21,7 @@ mod refresh;
 mod requests;
 mod routes;
 mod streams;
+mod tracing;
 
 #[cfg(test)]
 pub(crate) mod invariants;
@@ -43,6 +44,7 @@ use super::{
     AllocationId, Common, ConnectionId, Direction, FiveTuple, FromClient, FromPeer, HandOver,
     Metrics, OpenError, Output, StreamId, allocations::Allocations, connections::Connections,
     faults::RequestFaults, mobility::Mobility, output::Outputs, streams::Streams, timers::Timers,
+    trace::TraceCounts,
 };
 
 /// The TURN server of one worker: its allocations, its timers and its outputs. The [crate's
@@ -62,6 +64,8 @@ pub struct Engine {
     rng: StdRng,
     /// The requests that are to fail, for tests.
     request_faults: Option<Arc<RequestFaults>>,
+    /// The counts for traces, if there are any.
+    trace: Option<Box<TraceCounts>>,
 }
 
 impl Engine {
@@ -72,6 +76,7 @@ impl Engine {
     pub fn new(common: Common, worker: u16, metrics: Arc<Metrics>, seed: [u8; 32]) -> Self {
         Self {
             allocations: Allocations::new(common.config.signaled_peers),
+            trace: common.config.trace.then(Box::default),
             common,
             worker,
             metrics,
@@ -287,6 +292,11 @@ impl Engine {
     /// Returns the allocation of a client, of a dual one the first address.
     pub fn allocation_of(&self, tuple: FiveTuple) -> Option<AllocationId> {
         self.allocations.on(tuple)
+    }
+
+    /// Notes a packet that the driver has lost on purpose, for traces.
+    pub fn packet_lost(&mut self, id: AllocationId, direction: Direction) {
+        tracing::lost(self, id, direction);
     }
 
     /// Judges permissions and connections again after [`Common::set_machine_addresses`] has

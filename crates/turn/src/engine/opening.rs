@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use callbox_base::{clock::Now, usage::Usage};
 use callbox_stun::{ErrorCode, EvenPort, Family, Method, ResponseBuilder};
 
-use super::{Engine, answers};
+use super::{Engine, answers, tracing};
 use crate::{
     AllocationId, Common, Event, FiveTuple, Output, Owner, Via,
     allocations::{AllocateRequest, Allocation, Opening},
@@ -150,7 +150,9 @@ pub(super) fn refuse(
         response = answers::challenge(&engine.common, now, tuple, response);
     }
     let bytes = response.finish(Some(identity.key.expose()));
+    let owner = tracing::owner(engine, identity);
     answers::send(engine, tuple, method, Err(code), bytes);
+    tracing::answered_later(engine, tuple, owner, method, Err(code));
 }
 
 fn open(engine: &mut Engine, now: Now, id: AllocationId, second: Option<AllocationId>) {
@@ -175,6 +177,7 @@ fn open(engine: &mut Engine, now: Now, id: AllocationId, second: Option<Allocati
         engine.outputs.push(Output::Event(Event::AllocationOpened { call, usage }));
     }
     answers::send(engine, tuple, Method::Allocate, Ok(()), bytes);
+    tracing::opened(engine, id);
 }
 
 /// Makes an allocation of an address whose socket is open.

@@ -6,10 +6,10 @@ use callbox_stun::{ErrorCode, Method, Request, ResponseBuilder, SigningKey};
 
 use super::{
     Engine, allocate, answers, binding, channel_bind, comprehension, connect, connection_bind,
-    create_permission, mobility, refresh,
+    create_permission, mobility, refresh, tracing,
 };
 use crate::{
-    Common, FiveTuple, FromClient,
+    Common, FiveTuple, FromClient, TraceOwner,
     auth::{TurnAuthError, TurnIdentity, WrongCredentials},
     connections::Connections,
     faults::RequestFault,
@@ -24,7 +24,7 @@ pub(super) fn handle(
 ) -> FromClient {
     if request.method == Method::Binding {
         if let Some(fault) = fault(engine, Method::Binding, None) {
-            return inject(engine, now, tuple, request, None, fault);
+            return inject(engine, now, tuple, request, None, None, fault);
         }
         return binding::handle(engine, now, tuple, request);
     }
@@ -32,26 +32,43 @@ pub(super) fn handle(
     let owner = id.and_then(|id| engine.allocations.get(id)).map(|allocation| allocation.owner());
     match engine.common.auth.authenticate(now, tuple.client, request, owner) {
         Ok(identity) => {
-            let key = identity.key;
+            let (key, owner) = (identity.key, tracing::owner(engine, &identity));
             if engine.common.expired.contains(&identity) {
                 let expired = WrongCredentials::Expired;
                 answers::log_wrong_credentials(engine, tuple, request, expired);
                 let code = ErrorCode::Unauthorized;
+                tracing::answered(engine, tuple, owner, request, Err(code), Some(expired));
                 return answers::refuse(engine, now, tuple, request, code, true);
             }
             if let Some(fault) = fault(engine, request.method, Some(&identity)) {
-                return inject(engine, now, tuple, request, Some(key.expose()), fault);
+                return inject(engine, now, tuple, request, owner, Some(key.expose()), fault);
             }
             // Credentials first, then what must be understood (RFC 8489 §6.3).
+            let is_expired = identity.is_expired(now);
             let result = comprehension::check(request)
                 .and_then(|()| dispatch(engine, now, tuple, identity, request));
+            if let Some(result) = result.as_ref().map(Option::as_ref).transpose() {
+                let outcome = result.map(drop).map_err(|code| *code);
+                let refusal =
+                    (outcome == Err(ErrorCode::Unauthorized)).then_some(match is_expired {
+                        true => WrongCredentials::Expired,
+                        false => WrongCredentials::Revoked,
+                    });
+                tracing::answered(engine, tuple, owner, request, outcome, refusal);
+            }
             answers::respond(engine, now, tuple, request, Some(key.expose()), result)
         }
         Err(error) => {
-            if error == TurnAuthError::Wrong
-                && let Some(reason) = engine.common.auth.why_wrong(now, tuple.client, request)
-            {
+            let reason = match error {
+                TurnAuthError::Wrong => engine.common.auth.why_wrong(now, tuple.client, request),
+                _ => None,
+            };
+            if let Some(reason) = reason {
                 answers::log_wrong_credentials(engine, tuple, request, reason);
+            }
+            if let Some(owner) = tracing::claimed_owner(engine, request) {
+                let result = Err(error.code());
+                tracing::answered(engine, tuple, Some(owner), request, result, reason);
             }
             answers::refuse(engine, now, tuple, request, error.code(), error.challenges())
         }
@@ -103,9 +120,15 @@ fn inject(
     now: Now,
     tuple: FiveTuple,
     request: &Request<'_>,
+    owner: Option<TraceOwner>,
     key: Option<SigningKey<'_>>,
     fault: RequestFault,
 ) -> FromClient {
+    let code = match fault {
+        RequestFault::Silence => None,
+        RequestFault::Answer(code) => Some(code),
+    };
+    tracing::injected(engine, tuple, owner, request, code);
     match fault {
         RequestFault::Silence => FromClient::Handled,
         RequestFault::Answer(code @ (ErrorCode::Unauthorized | ErrorCode::StaleNonce)) => {

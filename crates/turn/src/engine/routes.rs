@@ -10,7 +10,7 @@ use callbox_stun::{
 };
 use rand::Rng;
 
-use super::{Engine, mobility, requests};
+use super::{Engine, mobility, requests, tracing};
 use crate::{
     AllocationId, Common, Direction, DropReason, FiveTuple, FromClient, FromPeer, HandOver, Via,
     allocations::{Allocation, Allocations},
@@ -66,18 +66,27 @@ pub(super) fn handle_client(
     };
     match way.and_then(|way| way.within_limits(now.instant)) {
         Ok(ToPeer { id, allocation, to, payload, dont_fragment }) => {
-            allocation.usage().add_up(payload.len());
+            let is_first = allocation.usage().add_up(payload.len());
             engine.metrics.relayed_up(payload.len());
             packet.narrow(payload);
-            match common.relayed.find(to) {
+            let verdict = match common.relayed.find(to) {
                 None => FromClient::Forward { allocation: id, to, dont_fragment },
                 Some(owner) => {
                     FromClient::HandOver(HandOver { owner, from: allocation.local(), to })
                 }
+            };
+            if is_first && engine.trace.is_some() {
+                tracing::first_packet(engine, id, Direction::Up, to);
             }
+            verdict
         }
         Err(reason) => {
             engine.metrics.dropped(reason);
+            if engine.trace.is_some()
+                && let Some(id) = engine.allocations.on(tuple)
+            {
+                tracing::refused(engine, id, Direction::Up, None, reason);
+            }
             FromClient::Dropped(reason)
         }
     }
@@ -112,24 +121,31 @@ pub(super) fn handle_peer(
 ) -> FromPeer {
     let payload = packet.bytes().len();
     match route_to_client(engine, now, id, source, packet) {
-        Ok(to) => {
+        Ok((to, is_first)) => {
             engine.metrics.relayed_down(payload);
+            if is_first && engine.trace.is_some() {
+                tracing::first_packet(engine, id, Direction::Down, source);
+            }
             FromPeer::Forward { to }
         }
         Err(reason) => {
             engine.metrics.dropped(reason);
+            if engine.trace.is_some() {
+                tracing::refused(engine, id, Direction::Down, Some(source), reason);
+            }
             FromPeer::Dropped(reason)
         }
     }
 }
 
+/// Returns the client, and true for the first payload that it is sent.
 fn route_to_client(
     engine: &mut Engine,
     now: Now,
     id: AllocationId,
     source: SocketAddr,
     packet: &mut Packet<'_>,
-) -> Result<FiveTuple, DropReason> {
+) -> Result<(FiveTuple, bool), DropReason> {
     let allocation = engine.allocations.get(id).ok_or(DropReason::NoAllocation)?;
     let peer = engine.common.addresses.from_wire(source);
     if !allocation.may_pass(peer, source, &engine.common.relayed) {
@@ -160,8 +176,8 @@ fn route_to_client(
             }
         }
     }
-    allocation.usage().add_down(payload);
-    Ok(allocation.tuple())
+    let is_first = allocation.usage().add_down(payload);
+    Ok((allocation.tuple(), is_first))
 }
 
 /// Reads a message. Attributes that ask for what this server cannot do count as unknown.

@@ -10,7 +10,7 @@ use callbox_base::{clock::Now, ids::CallId};
 use super::Answer;
 use crate::{
     AllocationId, ConnectionId, Ended, Engine, Event, FiveTuple, OpenError, Output, StreamId,
-    auth::WrongCredentials,
+    Traced, auth::WrongCredentials,
 };
 
 /// The network around a server, which carries out the outputs of its engines.
@@ -36,6 +36,8 @@ pub(crate) struct Network {
     pub ended: Vec<Ended>,
     /// The clients whose credentials were refused, each with the name that it sent and the reason.
     pub refused: Vec<(SocketAddr, Option<String>, WrongCredentials)>,
+    /// The steps of traces.
+    pub traced: Vec<Traced>,
     /// The messages that were sent since they were last looked at.
     sent: Vec<(FiveTuple, Vec<u8>)>,
 }
@@ -89,6 +91,7 @@ impl Network {
                     *open -= 1;
                     assert!(*open >= 0);
                 }
+                Output::Event(Event::Traced(traced)) => self.traced.push(*traced),
             }
         }
     }

@@ -22,6 +22,7 @@ mod reply_limits;
 mod requests;
 mod signaled_policy;
 mod simulation;
+mod traces;
 
 use std::{net::SocketAddr, time::Duration};
 
