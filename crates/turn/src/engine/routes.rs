@@ -121,11 +121,8 @@ pub(super) fn handle_peer(
 ) -> FromPeer {
     let payload = packet.bytes().len();
     match route_to_client(engine, now, id, source, packet) {
-        Ok((to, is_first)) => {
+        Ok(to) => {
             engine.metrics.relayed_down(payload);
-            if is_first && engine.trace.is_some() {
-                tracing::first_packet(engine, id, Direction::Down, source);
-            }
             FromPeer::Forward { to }
         }
         Err(reason) => {
@@ -138,14 +135,13 @@ pub(super) fn handle_peer(
     }
 }
 
-/// Returns the client, and true for the first payload that it is sent.
 fn route_to_client(
     engine: &mut Engine,
     now: Now,
     id: AllocationId,
     source: SocketAddr,
     packet: &mut Packet<'_>,
-) -> Result<(FiveTuple, bool), DropReason> {
+) -> Result<FiveTuple, DropReason> {
     let allocation = engine.allocations.get(id).ok_or(DropReason::NoAllocation)?;
     let peer = engine.common.addresses.from_wire(source);
     if !allocation.may_pass(peer, source, &engine.common.relayed) {
@@ -176,8 +172,11 @@ fn route_to_client(
             }
         }
     }
-    let is_first = allocation.usage().add_down(payload);
-    Ok((allocation.tuple(), is_first))
+    let tuple = allocation.tuple();
+    if allocation.usage().add_down(payload) && engine.trace.is_some() {
+        tracing::first_packet(engine, id, Direction::Down, source);
+    }
+    Ok(tuple)
 }
 
 /// Reads a message. Attributes that ask for what this server cannot do count as unknown.
