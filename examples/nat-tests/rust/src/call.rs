@@ -49,7 +49,8 @@ pub struct Call {
 impl Call {
     async fn new(signaling: Signaling, call: &Value, is_caller: bool) -> Result<(Self, Driver)> {
         let (changed, changes) = mpsc::unbounded_channel();
-        let (replaced, media) = watch::channel(Arc::new(Media::new(call, 1, &changed).await?));
+        let media = Media::new(call, 1, is_caller, &changed).await?;
+        let (replaced, media) = watch::channel(Arc::new(media));
         let (opened, connections) = watch::channel(0);
         let (received, texts) = mpsc::unbounded_channel();
         let (id, requests) = (call["callId"].clone(), signaling.requests());
@@ -193,7 +194,7 @@ impl Driver {
     async fn replace_media(&mut self) -> Result<()> {
         let fresh = self.request("ice:refresh", json!({})).await?;
         self.number += 1;
-        let media = Media::new(&fresh, self.number, &self.changed).await?;
+        let media = Media::new(&fresh, self.number, self.is_caller, &self.changed).await?;
         let before = self.media.send_replace(Arc::new(media));
         tokio::spawn(async move { before.close().await });
         Ok(())

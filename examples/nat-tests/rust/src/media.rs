@@ -1,16 +1,13 @@
 //! A peer connection with the data channel of the texts.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use webrtc::{
     api::APIBuilder,
-    data_channel::{
-        RTCDataChannel, data_channel_init::RTCDataChannelInit,
-        data_channel_message::DataChannelMessage,
-    },
+    data_channel::{RTCDataChannel, data_channel_message::DataChannelMessage},
     ice_transport::{ice_candidate_pair::RTCIceCandidatePair, ice_server::RTCIceServer},
     peer_connection::{
         RTCPeerConnection, configuration::RTCConfiguration,
@@ -34,12 +31,18 @@ pub(crate) type Changes = mpsc::UnboundedSender<(usize, Change)>;
 /// A peer connection.
 pub(crate) struct Media {
     connection: RTCPeerConnection,
-    channel: Arc<RTCDataChannel>,
+    /// The data channel, once this side has it.
+    channel: Arc<OnceLock<Arc<RTCDataChannel>>>,
 }
 
 impl Media {
     /// Makes a peer connection. `ice` is what the server sent: the ICE servers, and the policy.
-    pub(crate) async fn new(ice: &Value, number: usize, changes: &Changes) -> Result<Self> {
+    pub(crate) async fn new(
+        ice: &Value,
+        number: usize,
+        offers: bool,
+        changes: &Changes,
+    ) -> Result<Self> {
         let connection = APIBuilder::new().build().new_peer_connection(configuration(ice)?).await?;
         let lost = changes.clone();
         connection.on_peer_connection_state_change(Box::new(move |state| {
@@ -52,20 +55,21 @@ impl Media {
             }
             Box::pin(async {})
         }));
-        // Both sides open the same channel, so that neither has to announce it.
-        let same = RTCDataChannelInit { negotiated: Some(0), ..Default::default() };
-        let channel = connection.create_data_channel("texts", Some(same)).await?;
-        let opened = changes.clone();
-        channel.on_open(Box::new(move || {
-            let _ = opened.send((number, Change::Opened));
-            Box::pin(async {})
-        }));
-        let texts = changes.clone();
-        channel.on_message(Box::new(move |message: DataChannelMessage| {
-            let text = String::from_utf8_lossy(&message.data).into_owned();
-            let _ = texts.send((number, Change::Text(text)));
-            Box::pin(async {})
-        }));
+        // The side that offers announces the channel. One that is negotiated never opens if the first
+        // text of the other side comes before webrtc-rs has opened it (webrtc-rs/webrtc#821).
+        let channel = Arc::new(OnceLock::new());
+        if offers {
+            let texts = connection.create_data_channel("texts", None).await?;
+            follow(&texts, number, changes);
+            let _ = channel.set(texts);
+        } else {
+            let (announced, changes) = (channel.clone(), changes.clone());
+            connection.on_data_channel(Box::new(move |texts| {
+                follow(&texts, number, &changes);
+                let _ = announced.set(texts);
+                Box::pin(async {})
+            }));
+        }
         Ok(Self { connection, channel })
     }
 
@@ -99,7 +103,7 @@ impl Media {
 
     /// Sends a text.
     pub(crate) async fn send(&self, text: &str) -> Result<()> {
-        self.channel.send_text(text).await?;
+        self.channel.get().context("the data channel is not open")?.send_text(text).await?;
         Ok(())
     }
 
@@ -117,6 +121,21 @@ impl Media {
         // The other side may have closed it already.
         let _ = self.connection.close().await;
     }
+}
+
+/// Sends the changes of a data channel.
+fn follow(channel: &RTCDataChannel, number: usize, changes: &Changes) {
+    let opened = changes.clone();
+    channel.on_open(Box::new(move || {
+        let _ = opened.send((number, Change::Opened));
+        Box::pin(async {})
+    }));
+    let texts = changes.clone();
+    channel.on_message(Box::new(move |message: DataChannelMessage| {
+        let text = String::from_utf8_lossy(&message.data).into_owned();
+        let _ = texts.send((number, Change::Text(text)));
+        Box::pin(async {})
+    }));
 }
 
 fn configuration(ice: &Value) -> Result<RTCConfiguration> {
