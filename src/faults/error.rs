@@ -23,7 +23,7 @@ pub enum FaultError {
         path: String,
         /// The value.
         value: String,
-        /// What is allowed.
+        /// The values that are allowed.
         expected: String,
     },
 }

@@ -17,7 +17,7 @@ pub struct EventFault {
     pub selector: Selector,
     /// The name of the events.
     pub event: EventName,
-    /// What happens to them.
+    /// The effect on them.
     pub effect: EventEffect,
     /// The time for which an event is held back, in milliseconds; only with `delay`. Later events
     /// overtake it.

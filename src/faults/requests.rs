@@ -28,7 +28,7 @@ pub struct RequestFault {
     pub selector: Selector,
     /// The method of the requests.
     pub method: RequestMethod,
-    /// What happens to them.
+    /// The answer to them.
     pub answer: RequestOutcome,
     /// The number of requests: of those whose credentials are valid.
     #[schema(minimum = 1, maximum = 1000000)]

@@ -1,4 +1,4 @@
-//! What a test has done to the call.
+//! The faults that a test has injected into the call.
 
 use std::collections::BTreeSet;
 

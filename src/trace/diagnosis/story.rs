@@ -1,4 +1,4 @@
-//! What the rules ask about a trace.
+//! The facts of a trace that the rules ask for.
 
 use callbox_base::ids::UserId;
 

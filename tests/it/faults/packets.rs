@@ -56,7 +56,7 @@ fn packets_come_late_in_order_twice_and_out_of_order() {
     let twice = json!({ "packets": [{ "duplicatePercent": 100 }] });
     assert_eq!(pair.relayed_under(&server, &twice, 3), [0, 0, 1, 1, 2, 2]);
 
-    // What is held back when the faults end is sent at once.
+    // Packets that are held back when the faults end are sent at once.
     let reordered = json!({ "seed": 3, "packets": [{ "delayMs": 60_000, "reorderPercent": 30 }] });
     let received = pair.relayed_under(&server, &reordered, 60);
     assert!(!received.is_sorted(), "{received:?}");

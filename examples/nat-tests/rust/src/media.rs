@@ -17,7 +17,7 @@ use webrtc::{
     },
 };
 
-/// What happens on a peer connection.
+/// A change of a peer connection.
 pub(crate) enum Change {
     Opened,
     Text(String),
