@@ -26,6 +26,9 @@ use super::{
 /// The time until a request is sent again the first time; it doubles each time (RFC 8489 §6.2.1).
 pub(super) const RTO: Duration = Duration::from_millis(500);
 
+/// The time for which the answer to a client's last request is awaited.
+const FAREWELL: Duration = Duration::from_millis(100);
+
 /// The channel that a case binds when any will do.
 pub(super) const CHANNEL: u16 = 0x4000;
 
@@ -292,7 +295,17 @@ impl Drop for Client<'_> {
         if let Some(login) = &self.login {
             close = close.signed(login);
         }
+        let request = close.bytes();
         // If the request is lost the allocation expires.
-        let _ = self.link.send(&close.bytes());
+        if self.link.send(&request).is_err() {
+            return;
+        }
+        // The answer is awaited: the next client may have the same port, and would get it.
+        let until = Instant::now() + FAREWELL;
+        while let Ok(Some(message)) = self.link.receive(until) {
+            if is_response(&message) && message.get(8..20) == request.get(8..20) {
+                break;
+            }
+        }
     }
 }
