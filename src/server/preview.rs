@@ -1,10 +1,6 @@
 //! Determines what a server would do with its configuration, without starting one.
 
-use std::{
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::{io, net::SocketAddr, path::Path};
 
 use callbox_relay::{self as relay, Plan};
 
@@ -31,7 +27,12 @@ impl Preview {
     pub fn new(config: Config) -> Result<Self, StartError> {
         let mut warnings = config.warnings;
         if let Some(path) = &config.state_dir {
-            can_be_a_directory(path)?;
+            can_be_a_directory(path)
+                .map_err(|source| StartError::State { path: path.clone(), source })?;
+        }
+        if let Some(path) = config.trace.as_ref().and_then(|trace| trace.dir.as_ref()) {
+            can_be_a_directory(path)
+                .map_err(|source| StartError::Traces { path: path.clone(), source })?;
         }
         config.reports.check()?;
         let listen = config.acceptor;
@@ -68,14 +69,13 @@ fn have_address(option: &'static str, address: SocketAddr) -> Result<(), StartEr
 }
 
 /// Checks that a directory exists, or could be created.
-fn can_be_a_directory(path: &Path) -> Result<(), StartError> {
-    let failed = |source| StartError::State { path: PathBuf::from(path), source };
+fn can_be_a_directory(path: &Path) -> io::Result<()> {
     for ancestor in path.ancestors().filter(|path| !path.as_os_str().is_empty()) {
         match ancestor.metadata() {
             Ok(found) if found.is_dir() => return Ok(()),
-            Ok(_) => return Err(failed(io::ErrorKind::NotADirectory.into())),
+            Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(error),
         }
     }
     Ok(())

@@ -31,7 +31,7 @@ pub(super) fn read(event: &str, payload: &Map<String, Value>, has_reason: bool) 
         state: text("state").or_else(|| of_call("state")).and_then(word),
         call_type: text("callType").or_else(|| of_call("type")).and_then(word),
         reason: text("reason").filter(|_| has_reason).and_then(word),
-        path: text("path").and_then(word),
+        path: text("path").filter(|_| event == "call:stats").and_then(word),
         candidate: payload.get("candidate").filter(|_| event == "ice:candidate").map(candidate),
     };
     Read { call: id.and_then(|id| id.parse().ok()), facts }

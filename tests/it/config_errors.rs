@@ -296,6 +296,7 @@ fn check_config_fails_as_the_server_would() {
         (&["--http", "192.0.2.44:8080"], "cannot listen on 192.0.2.44:8080/tcp (--http)"),
         (&["--listen", "192.0.2.44:3478"], "cannot listen on 192.0.2.44:3478/udp"),
         (&["--relay-ip", "192.0.2.44"], "cannot open relayed addresses on 192.0.2.44"),
+        (&["--trace-dir", "/dev/null/traces"], "--trace-dir /dev/null/traces: cannot be written"),
         (&["--state-dir", "/dev/null/state"], "--state-dir /dev/null/state: cannot be written"),
         (&["--call-records", "/no/such/dir/calls"], "--call-records /no/such/dir/calls: cannot be"),
         (&["--auth-secret-file", "/no/such/secret"], "/no/such/secret: cannot be read: No such"),
