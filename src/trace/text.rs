@@ -1,6 +1,8 @@
 //! Texts of strangers, such as the names of users: without what a terminal or a drawing would obey,
 //! and with their widths.
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 /// Returns a text without control characters and without invisible ones, which may begin an escape
 /// sequence of a terminal or reverse the direction of a line.
 pub fn printable(text: &str) -> String {
@@ -19,33 +21,7 @@ fn is_invisible(char: char) -> bool {
 
 /// Returns the number of columns that a text takes in a terminal.
 pub(super) fn columns(text: &str) -> usize {
-    text.chars().map(width).sum()
-}
-
-/// Returns the number of columns of a character: two for those of East Asia and most pictures, none
-/// for accents that stand over the character before them.
-fn width(char: char) -> usize {
-    match char {
-        '\u{300}'..='\u{36f}'
-        | '\u{1ab0}'..='\u{1aff}'
-        | '\u{1dc0}'..='\u{1dff}'
-        | '\u{20d0}'..='\u{20ff}'
-        | '\u{fe00}'..='\u{fe0f}'
-        | '\u{fe20}'..='\u{fe2f}' => 0,
-        '\u{1100}'..='\u{115f}'
-        | '\u{2e80}'..='\u{303e}'
-        | '\u{3041}'..='\u{a4cf}'
-        | '\u{ac00}'..='\u{d7a3}'
-        | '\u{f900}'..='\u{faff}'
-        | '\u{fe30}'..='\u{fe6f}'
-        | '\u{ff00}'..='\u{ff60}'
-        | '\u{ffe0}'..='\u{ffe6}'
-        | '\u{1f300}'..='\u{1f64f}'
-        | '\u{1f680}'..='\u{1f6ff}'
-        | '\u{1f900}'..='\u{1f9ff}'
-        | '\u{20000}'..='\u{3fffd}' => 2,
-        _ => 1,
-    }
+    text.width()
 }
 
 /// Returns the beginning of a text that fits into this number of columns, with `…` at its end if
@@ -56,7 +32,7 @@ pub(super) fn cut(text: &str, max: usize) -> String {
     }
     let mut taken = 0;
     let fits = |char: &char| {
-        taken += width(*char);
+        taken += char.width().unwrap_or_default();
         taken < max
     };
     let beginning: String = text.chars().take_while(fits).collect();
