@@ -29,7 +29,9 @@ fn channels_and_send_indications_to_a_peer() {
 
 #[test]
 fn client_to_client() {
-    let server = start(2, |_| {});
+    // A reserved port is not bound before it is redeemed. These ports are neither those of other
+    // servers under test nor those that the system chooses for clients.
+    let server = start(2, |config| config.relay_ports = 20_000..=29_999);
     for who in [&STATIC, &REST] {
         for how in [&[][..], &["-s"]] {
             uclient(&server, false, &[&who[..], &["-y"], how].concat());
